@@ -1,0 +1,186 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The configuration: what the edge and the command read at start and on a reload.
+ *
+ * Values come from, later ones winning: defaults, the file (YAML), an overlay file (the development
+ * issuer), an env file, the environment. The tables in config_keys.c are the complete list of keys
+ * with type, default, range and documentation. Every key http.idle_timeout is also the variable
+ * PORTCULLIS_HTTP_IDLE_TIMEOUT; lists of words are separated by commas; keys in lists of mappings
+ * carry their index (PORTCULLIS_ISSUERS_0_NAME), and an index one past the end adds an entry.
+ * PORTCULLIS_HTTP_PORT and PORTCULLIS_RESP_PORT replace the port of the listeners "http" and
+ * "resp". Unknown keys and unknown PORTCULLIS_ variables are refused. Secrets are never in the
+ * configuration: a key ending in _file names the file that holds one.
+ *
+ * A loaded configuration is immutable; any thread may read it. */
+#ifndef PC_BASE_CONFIG_H
+#define PC_BASE_CONFIG_H
+
+#include "base/bytes.h"
+#include "base/config_value.h"
+#include "base/err.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PC_CONFIG_LISTENERS_MAX 16
+#define PC_CONFIG_ISSUERS_MAX   64
+#define PC_CONFIG_PREFIXES_MAX  32
+#define PC_CONFIG_WORDS_MAX     64 /* entries of one list of words */
+#define PC_CONFIG_TEXT_MAX      4096
+#define PC_CONFIG_FILE_MAX      (1024 * 1024)
+#define PC_CONFIG_KEYS_MAX      80 /* rows of one table */
+#define PC_CONFIG_HASH_CHARS    16
+
+enum pc_config_source { PC_FROM_DEFAULT, PC_FROM_FILE, PC_FROM_OVERLAY, PC_FROM_ENV };
+
+struct pc_words {
+    const char **v;
+    unsigned n;
+};
+
+enum pc_protocol { PC_PROTOCOL_HTTP1, PC_PROTOCOL_RESP };
+
+/* Roles of a listener: bits. */
+#define PC_ROLE_GATEWAY 1u
+#define PC_ROLE_PUBLIC  2u
+#define PC_ROLE_ADMIN   4u
+
+enum pc_forwarded { PC_FORWARDED_NONE, PC_FORWARDED_X_FORWARDED_FOR, PC_FORWARDED_RFC7239 };
+
+struct pc_config_listener {
+    const char *name; /* also the name of a socket passed in by LISTEN_FDNAMES */
+    const char *address;
+    struct pc_words protocols;     /* exactly one, see protocol */
+    struct pc_words roles;         /* see role_bits */
+    struct pc_words trusted_peers; /* see peers */
+    unsigned forwarded;            /* enum pc_forwarded */
+    uint64_t unix_mode;            /* octal in the file: "0660" */
+    uint64_t backlog;
+    /* Derived by pc_config_load(). */
+    struct pc_address parsed;
+    enum pc_protocol protocol;
+    unsigned role_bits;
+    struct pc_cidr *peers;
+    unsigned peer_count;
+    uint8_t source[PC_CONFIG_KEYS_MAX];
+};
+
+struct pc_config_issuer {
+    const char *name; /* what tokens carry as iss */
+    const char *jwks_file;
+    struct pc_words algorithms, audiences, typ;
+    int64_t clock_skew_ms, max_token_lifetime_ms; /* lifetime 0: not enforced */
+    bool require_jti, require_sid, trust_iat_ms, allow_hmac;
+    const char *hmac_secret_file;
+    struct {
+        const char *session, *family, *client, *scopes, *roles;
+    } claims;
+    uint8_t source[PC_CONFIG_KEYS_MAX];
+};
+
+enum pc_prefix_form { PC_PREFIX_JTI, PC_PREFIX_TOKEN };
+
+struct pc_config_prefix {
+    const char *prefix, *issuer; /* issuer "": the only one configured */
+    const char *value;           /* what GET answers */
+    unsigned form;               /* enum pc_prefix_form */
+    bool allow_unrevoke;
+    uint8_t source[PC_CONFIG_KEYS_MAX];
+};
+
+enum pc_durability { PC_DURABILITY_GROUP, PC_DURABILITY_ASYNC, PC_DURABILITY_NONE };
+enum pc_pin { PC_PIN_AUTO, PC_PIN_ON, PC_PIN_OFF };
+
+struct pc_config {
+    const char *data_dir;
+    uint64_t cores; /* 0: affinity mask, at most the cgroup's quota */
+    unsigned pin;   /* enum pc_pin */
+    unsigned durability;
+    int64_t async_interval_ms, shutdown_grace_ms;
+    struct {
+        const char *issuer, *role_claim, *tokens_file, *token_file;
+        struct pc_words gateway_values, operator_values, admin_values;
+    } admin;
+    struct {
+        bool trust_loopback;
+        uint64_t max_pipeline, max_bulk_bytes, output_buffer_bytes;
+        int64_t idle_timeout_ms;
+    } resp;
+    struct {
+        uint64_t segment_bytes, snapshot_bytes, outbox_max_bytes;
+        int64_t snapshot_interval_ms;
+    } journal;
+    struct {
+        uint64_t request_line_bytes, header_bytes, fields, body_bytes, output_buffer_bytes;
+        int64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, request_timeout_ms;
+    } http;
+    struct {
+        uint64_t max_connections; /* of the whole process */
+        int64_t queue_delay_ms;
+        uint64_t writer_queue; /* mutations waiting per core, a power of two */
+    } limits;
+    struct {
+        uint64_t entries, failures; /* per core */
+    } token_cache;
+    struct {
+        double fraction, client_share;
+    } signature_budget;
+    struct {
+        struct pc_words origins;
+        bool allow_all;
+    } cors;
+    struct {
+        const char *level;
+        double decisions_sample;
+    } log;
+    struct {
+        struct pc_words mask; /* io_uring features to do without; for tests */
+    } io_uring;
+
+    struct pc_config_listener *listeners;
+    unsigned listener_count;
+    struct pc_config_issuer *issuers;
+    unsigned issuer_count;
+    struct pc_config_prefix *prefixes;
+    unsigned prefix_count;
+
+    bool dev; /* only by --dev */
+    char hash[PC_CONFIG_HASH_CHARS + 1];
+    uint8_t source[PC_CONFIG_KEYS_MAX];
+    bool listeners_given, prefixes_given; /* not the default lists */
+    void *memory;                         /* everything above that is not inline */
+};
+
+struct pc_config_options {
+    const char *path;     /* NULL: no file */
+    const char *overlay;  /* NULL: none; its lists are appended, its values replace */
+    const char *env_file; /* NULL: none; lines of NAME=value, # comments */
+    char *const *environ; /* NULL: none */
+    bool dev;
+};
+
+/* Reads and checks everything that can be checked without the file system; on failure *why names
+ * file and line, or the key's path. */
+int pc_config_load(const struct pc_config_options *o, struct pc_config **ret_config,
+                   struct pc_why *why);
+void pc_config_free(struct pc_config *c);
+
+/* The rules that concern more than one key; pc_config_load() has applied all but those that depend
+ * on have_admin_tokens: a listener off loopback needs roles in the configuration and a way to
+ * authenticate administrators. Call it before listening. */
+int pc_config_check(const struct pc_config *c, bool have_admin_tokens, struct pc_why *why);
+
+/* Effective values as YAML; with_sources adds where each came from as a comment. Contents of
+ * secret files are never read, so never shown. Malloced, terminated; NULL without memory. */
+char *pc_config_show(const struct pc_config *c, bool with_sources);
+
+/* The documentation of every key as text for a manual page or an example: calls fn with path (for
+ * lists of mappings "listeners[].name"), type, default and help. */
+typedef void pc_config_doc_fn(void *ctx, const char *path, const char *type,
+                              const char *default_text, const char *help);
+void pc_config_document(pc_config_doc_fn *fn, void *ctx);
+
+#ifdef __cplusplus
+}
+#endif
+#endif
