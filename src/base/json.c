@@ -640,20 +640,24 @@ static int scale(const struct decimal *d, unsigned digits, uint64_t *ret_value, 
     return 0;
 }
 
-static int to_integer(const struct pc_json *doc, const struct pc_json_token *t, unsigned digits,
-                      int64_t *ret_value, bool *ret_cut)
+int pc_json_scaled(const struct pc_json *doc, const struct pc_json_token *t, unsigned digits,
+                   int64_t *ret_value, bool *ret_cut)
 {
     uint64_t value;
+    bool cut;
+    PC_ASSERT(digits <= 18);
     int rc = expect(t, PC_JSON_NUMBER);
     if (rc)
         return rc;
     struct decimal d = split_number(doc, t);
-    rc = scale(&d, digits, &value, ret_cut);
+    rc = scale(&d, digits, &value, &cut);
     if (rc)
         return rc;
     if (value > INT64_MAX)
         return -ERANGE; /* INT64_MIN too: nobody needs it, and its negation would overflow */
-    *ret_value = d.negative ? -(int64_t)value - *ret_cut : (int64_t)value;
+    *ret_value = d.negative ? -(int64_t)value - cut : (int64_t)value;
+    if (ret_cut)
+        *ret_cut = cut;
     return 0;
 }
 
@@ -661,21 +665,13 @@ int pc_json_i64(const struct pc_json *doc, const struct pc_json_token *t, int64_
 {
     int64_t value;
     bool cut;
-    int rc = to_integer(doc, t, 0, &value, &cut);
+    int rc = pc_json_scaled(doc, t, 0, &value, &cut);
     if (rc)
         return rc;
     if (cut)
         return -ERANGE;
     *ret_value = value;
     return 0;
-}
-
-int pc_json_scaled(const struct pc_json *doc, const struct pc_json_token *t, unsigned digits,
-                   int64_t *ret_value)
-{
-    bool cut;
-    PC_ASSERT(digits <= 18);
-    return to_integer(doc, t, digits, ret_value, &cut);
 }
 
 int pc_json_number(const struct pc_json *doc, const struct pc_json_token *t, double *ret_value)

@@ -121,9 +121,10 @@ int pc_json_bool(const struct pc_json *doc, const struct pc_json_token *t, bool 
 /* A number with an integral value, however written (1e3, 2.0). -ERANGE when it is not integral
  * or does not fit. Exact: no floating point is involved. */
 int pc_json_i64(const struct pc_json *doc, const struct pc_json_token *t, int64_t *ret_value);
-/* floor(number * 10^digits), exactly; digits is 0 to 18. -ERANGE when it does not fit. */
+/* floor(number * 10^digits), exactly; digits is 0 to 18. *ret_cut (may be NULL): whether rounding
+ * changed the value. -ERANGE when it does not fit. */
 int pc_json_scaled(const struct pc_json *doc, const struct pc_json_token *t, unsigned digits,
-                   int64_t *ret_value);
+                   int64_t *ret_value, bool *ret_cut);
 /* The nearest double; -ERANGE for an overflow or a number longer than PC_JSON_NUMBER_MAX. */
 int pc_json_number(const struct pc_json *doc, const struct pc_json_token *t, double *ret_value);
 

@@ -358,7 +358,7 @@ static void scales_decimals_rounding_down(void **state)
     for (size_t i = 0; i < PC_COUNT(rows); i++) {
         struct pc_json doc = parsed(rows[i].text);
         int64_t value;
-        assert_int_equal(pc_json_scaled(&doc, pc_json_root(&doc), 3, &value), 0);
+        assert_int_equal(pc_json_scaled(&doc, pc_json_root(&doc), 3, &value, NULL), 0);
         if (value != rows[i].thousandths)
             fail_msg("%s: %lld", rows[i].text, (long long)value);
     }
