@@ -43,7 +43,8 @@ int pc_verify_budget_create(const struct pc_verify_budget_options *options, int6
 void pc_verify_budget_destroy(struct pc_verify_budget *budget);
 
 /* May this client spend cost_ns now? True: it is charged. False: nothing is, and *ret_retry_ns
- * (if given) is how long until the same charge could succeed if nobody else spent anything. */
+ * (if given) is how long until the same charge could succeed if nobody else spent anything
+ * (INT64_MAX: never, the cost is above the bucket). */
 bool pc_verify_budget_charge(struct pc_verify_budget *budget, uint64_t client_hash, int64_t cost_ns,
                              int64_t now_ns, int64_t *ret_retry_ns);
 
