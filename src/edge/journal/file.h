@@ -45,9 +45,6 @@ struct pc_file_ops {
     int (*list)(void *ctx, int dir, int (*each)(void *arg, const char *name), void *arg);
     /* Takes an exclusive lock without waiting; -EWOULDBLOCK when another holder has it. */
     int (*lock)(void *ctx, int fd);
-    /* A read-only view of the first n bytes (n > 0), to be read from front to back. */
-    int (*map)(void *ctx, int fd, size_t n, const void **ret_view);
-    void (*unmap)(void *ctx, const void *view, size_t n);
 };
 
 /* The operating system's files. Never NULL, lives for ever. */

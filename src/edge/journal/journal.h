@@ -5,7 +5,8 @@
  * (a start, a seal) takes one too, so positions of records have holes. "Durable position P" says:
  * everything at or below P survives a crash. 0 is before everything.
  *
- * Threads. One thread, the writer, opens, appends, syncs, seals and closes. Any thread may call the
+ * Threads. Open and close run when no other thread knows the journal. The thread that first
+ * appends, syncs or seals is the writer (asserted); no other may do so. Any thread may call the
  * functions marked [any]; they never make the writer wait, except that a writer that needs a new
  * segment waits for one being prepared. Snapshots (snapshot.h) may be written by any one thread.
  *

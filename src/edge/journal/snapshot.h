@@ -18,6 +18,8 @@ extern "C" {
 #define PC_SNAPSHOT_BLOCK_BYTES_MAX (4u << 20)
 #define PC_SNAPSHOTS_KEPT           2u
 #define PC_SNAPSHOT_KEY_ID_BYTES    16u
+/* Sections are the caller's, below this. */
+#define PC_SNAPSHOT_SECTION_END 0xffffffffu
 
 struct pc_snapshot_writer;
 
@@ -45,7 +47,8 @@ void pc_snapshot_abort(struct pc_snapshot_writer *w);
 
 /* The reader given to replay->snapshot; valid only during that call. */
 const struct pc_snapshot_info *pc_snapshot_info(const struct pc_snapshot_reader *r);
-/* 1 and the next block (borrowed until the reader ends), or 0 after the last. */
+/* 1 and the next block (borrowed until the next call, its start aligned to 8 bytes), or 0 after the
+ * last; negative if the disk no longer gives what it gave when the file was verified. */
 int pc_snapshot_next(struct pc_snapshot_reader *r, uint32_t *ret_section,
                      struct pc_bytes *ret_block);
 
