@@ -3,8 +3,9 @@
  * intrinsics: one 64 x 64 -> 128 bit multiplication per 16 bytes and pass is what it costs.
  *
  * The function (Black, Halevi, Krawczyk, Krovetz, Rogaway: UMAC, CRYPTO 1999; RFC 4418 with
- * 32-bit words). A token of n bytes is padded with zeros to pairs of 64-bit words, and the pair
- * (n, 0) is put behind: an injective encoding m[0..2p-1]. With key words k,
+ * 32-bit words). A token of n bytes is written as its whole 16-byte blocks, its last 16 bytes
+ * once more if it does not end on a block (padded with zeros if it has fewer), and the pair (n, 0):
+ * p pairs of 64-bit words m[0..2p-1], different ones for different tokens. With key words k,
  *
  *     H_t(m) = sum over i < p of (m[2i] + k[2i+2t]) * (m[2i+1] + k[2i+1+2t])   mod 2^128
  *
@@ -83,8 +84,10 @@ struct pc_token_digest pc_token_hash(const struct pc_token_hash_key *key, struct
     for (; left >= 16; left -= 16, p += 16, k += 2)
         nh_block(&s, p, k);
     if (left) {
-        uint8_t last[16] = {0};
-        memcpy(last, p, left);
+        uint8_t padded[16] = {0};
+        const uint8_t *last = token.p + token.n - 16;
+        if (token.n < 16)
+            last = memcpy(padded, token.p, token.n);
         nh_block(&s, last, k);
         k += 2;
     }

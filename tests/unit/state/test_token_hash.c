@@ -43,8 +43,10 @@ static struct pc_token_digest slow_hash(const struct pc_token_hash_key *key, con
 {
     static uint64_t words[PC_TOKEN_HASH_NH_WORDS];
     memset(words, 0, sizeof(words));
-    memcpy(words, p, n);
+    memcpy(words, p, n < 16 ? n : n / 16 * 16);
     size_t pairs = (n + 15) / 16;
+    if (n > 16 && n % 16)
+        memcpy(&words[2 * (pairs - 1)], p + n - 16, 16);
     words[2 * pairs++] = n;
     struct pc_token_digest d;
     for (size_t pass = 0; pass < 2; pass++) {
