@@ -513,7 +513,7 @@ void pc_token_cache_insert_failure(struct pc_token_cache *c, const struct pc_tok
     c->stats.failure_inserted++;
 }
 
-struct pc_token_cache_stats pc_token_cache_stats(const struct pc_token_cache *c)
+struct pc_token_cache_stats pc_token_cache_get_stats(const struct pc_token_cache *c)
 {
     struct pc_token_cache_stats s = c->stats;
     s.entries = c->live;

@@ -112,7 +112,7 @@ void pc_token_cache_insert_failure(struct pc_token_cache *cache,
                                    const struct pc_token_digest *digest, uint64_t trust_generation,
                                    uint32_t code, int64_t until_ms, int64_t now_ms);
 
-struct pc_token_cache_stats pc_token_cache_stats(const struct pc_token_cache *cache);
+struct pc_token_cache_stats pc_token_cache_get_stats(const struct pc_token_cache *cache);
 
 #ifdef __cplusplus
 }

@@ -185,7 +185,7 @@ bool pc_verify_budget_charge(struct pc_verify_budget *b, uint64_t client_hash, i
     return true;
 }
 
-struct pc_verify_budget_stats pc_verify_budget_stats(const struct pc_verify_budget *b)
+struct pc_verify_budget_stats pc_verify_budget_get_stats(const struct pc_verify_budget *b)
 {
     return b->stats;
 }

@@ -48,7 +48,7 @@ void pc_verify_budget_destroy(struct pc_verify_budget *budget);
 bool pc_verify_budget_charge(struct pc_verify_budget *budget, uint64_t client_hash, int64_t cost_ns,
                              int64_t now_ns, int64_t *ret_retry_ns);
 
-struct pc_verify_budget_stats pc_verify_budget_stats(const struct pc_verify_budget *budget);
+struct pc_verify_budget_stats pc_verify_budget_get_stats(const struct pc_verify_budget *budget);
 
 #ifdef __cplusplus
 }

@@ -109,7 +109,7 @@ static void what_was_inserted_is_found(void **state)
     assert_int_equal(t->blob_bytes, 333);
     assert_token(t, 1, 2);
     assert_null(get(c, 2, 5));
-    struct pc_token_cache_stats s = pc_token_cache_stats(c);
+    struct pc_token_cache_stats s = pc_token_cache_get_stats(c);
     assert_int_equal(s.hits, 1);
     assert_int_equal(s.misses, 2);
     assert_int_equal(s.entries, 1);
@@ -126,7 +126,7 @@ static void another_trust_generation_is_a_miss_and_is_replaced(void **state)
     put(c, 1, 2, 6, 10);
     assert_null(get(c, 1, 5));
     assert_token(get(c, 1, 6), 1, 2);
-    struct pc_token_cache_stats s = pc_token_cache_stats(c);
+    struct pc_token_cache_stats s = pc_token_cache_get_stats(c);
     assert_int_equal(s.entries, 1);
     assert_int_equal(s.replaced, 1);
     assert_int_equal(s.stale, 3);
@@ -226,7 +226,7 @@ static void random_use_never_returns_anything_but_the_latest(void **state)
         };
         for (uint64_t step = 0; step < 60000; step++)
             model_step(c, model, 1 + step / 20000);
-        struct pc_token_cache_stats s = pc_token_cache_stats(c);
+        struct pc_token_cache_stats s = pc_token_cache_get_stats(c);
         assert_true(s.entries <= shapes[i].entries);
         assert_true(s.bytes_used <= s.bytes_total);
         assert_true(s.hits > 0);
@@ -268,7 +268,7 @@ static void tokens_in_use_outlive_a_scan_of_others(void **state)
         hits += use(c, i % HOT);
     }
     assert_in_range(hits, SCAN * 97 / 100, SCAN);
-    assert_true(pc_token_cache_stats(c).rescued > HOT);
+    assert_true(pc_token_cache_get_stats(c).rescued > HOT);
     pc_token_cache_destroy(c);
 }
 
@@ -288,7 +288,7 @@ static void the_expired_go_before_the_good(void **state)
     }
     for (uint64_t i = 0; i < PC_COUNT(d); i++)
         assert_int_equal(pc_token_cache_find(c, &d[i], 1) != NULL, i != 5);
-    struct pc_token_cache_stats s = pc_token_cache_stats(c);
+    struct pc_token_cache_stats s = pc_token_cache_get_stats(c);
     assert_int_equal(s.evicted_dead, 1);
     assert_int_equal(s.evicted_live, 0);
     pc_token_cache_destroy(c);
@@ -306,7 +306,7 @@ static void a_full_set_spares_what_was_used(void **state)
         assert_non_null(pc_token_cache_insert(c, &d[i], &t, NOW));
         assert_non_null(pc_token_cache_find(c, &d[0], 1));
     }
-    assert_int_equal(pc_token_cache_stats(c).entries, 8);
+    assert_int_equal(pc_token_cache_get_stats(c).entries, 8);
     pc_token_cache_destroy(c);
 }
 
