@@ -1,0 +1,247 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * From a wish to a Change, and from a Change to the tables. Writer thread only.
+ *
+ * Stamping decides what a mutation means (when it was revoked, until when, which cutoff);
+ * applying only merges, so that replay, duplication and reordering are harmless. */
+#include "edge/writer/writer_private.h"
+
+#include <stdlib.h>
+
+#include "edge/state/rcu.h"
+
+/* What a Change needs to know of the issuers it concerns; "*" concerns all of them. */
+struct issuer_terms {
+    int64_t skew_ms;
+    int64_t lifetime_ms; /* INT64_MAX: unlimited */
+};
+
+static void add_terms(struct issuer_terms *terms, const struct pc_issuer_settings *s)
+{
+    int64_t lifetime = s->max_lifetime_ms ? s->max_lifetime_ms : INT64_MAX;
+    terms->skew_ms = pc_max_i64(terms->skew_ms, s->skew_ms);
+    terms->lifetime_ms = pc_max_i64(terms->lifetime_ms, lifetime);
+}
+
+static struct issuer_terms terms_of(const struct pc_trust *trust, struct pc_bytes issuer)
+{
+    struct issuer_terms terms = {0, 0};
+    bool any = issuer.n == 0 || pc_bytes_eq_str(issuer, "*");
+    unsigned found = 0;
+    for (uint32_t i = 0; i < trust->issuer_count; i++) {
+        if (!any && !pc_bytes_eq(trust->issuers[i].s.name, issuer))
+            continue;
+        add_terms(&terms, &trust->issuers[i].s);
+        found++;
+    }
+    /* An issuer that is not configured (any more) may come back with any lifetime. */
+    return found ? terms : (struct issuer_terms){PC_SKEW_MAX_MS, INT64_MAX};
+}
+
+/* The state of the id before this Change, from the table or the scopes. */
+static void state_before(struct pc_writer *w, const struct pc_change *c,
+                         struct pc_revocation_state *s)
+{
+    *s = (struct pc_revocation_state){INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN, false};
+    struct pc_revocations *t = pc_tables_of(w->tables, c->kind);
+    if (t) {
+        pc_revocations_state(t, pc_tables_fingerprint(w->tables, c->kind, c->issuer, c->id), s);
+        return;
+    }
+    for (int absolute = 0; absolute <= 1; absolute++) {
+        const struct pc_scope *e = pc_scopes_find(&w->scopes, c->kind, absolute, c->issuer, c->id);
+        if (!e)
+            continue;
+        s->revoked_at_ms = pc_max_i64(s->revoked_at_ms, e->revoked_at_ms);
+        s->cleared_at_ms = pc_max_i64(s->cleared_at_ms, e->cleared_at_ms);
+        s->expires_at_ms = pc_max_i64(s->expires_at_ms, e->expires_at_ms);
+        s->refused |= pc_scope_refuses(e, INT64_MIN);
+    }
+}
+
+static int64_t never_as_zero(int64_t expires_ms)
+{
+    return expires_ms == INT64_MAX ? 0 : expires_ms;
+}
+
+/* A cutoff reaches the issuer's skew beyond now, because a token's iat may be ahead by that much;
+ * it lasts until the last token it covers has expired. */
+static void stamp_cutoff(struct pc_change *c, const struct issuer_terms *terms, int64_t now_ms)
+{
+    c->cutoff_ms = now_ms + terms->skew_ms;
+    c->expires_at_ms = never_as_zero(pc_add_sat_i64(c->cutoff_ms, terms->lifetime_ms));
+}
+
+static void stamp_revoke(struct pc_change *c, const struct pc_revocation_state *before,
+                         const struct issuer_terms *terms, int64_t now_ms)
+{
+    /* A tie refuses, so equal to cleared_at is enough to win. */
+    c->at_ms = pc_max_i64(now_ms, before->cleared_at_ms);
+    switch (c->kind) {
+    case PC_KIND_SUBJECT:
+    case PC_KIND_CLIENT:
+    case PC_KIND_ALL: stamp_cutoff(c, terms, now_ms); break;
+    case PC_KIND_ISSUER:
+        /* The asker says "cutoff" by any value but 0; absolute ones never expire. */
+        if (c->cutoff_ms)
+            stamp_cutoff(c, terms, now_ms);
+        else
+            c->expires_at_ms = 0;
+        break;
+    case PC_KIND_KEY: c->expires_at_ms = 0; break;
+    default: break; /* token, session, family: the asker gave the expiry; 0 = never */
+    }
+}
+
+static void stamp_clear(struct pc_change *c, const struct pc_revocation_state *before,
+                        const struct issuer_terms *terms, int64_t now_ms)
+{
+    c->at_ms = pc_max_i64(now_ms, pc_add_sat_i64(before->revoked_at_ms, 1));
+    c->cutoff_ms = 0;
+    /* Remembered as long as a revoke it overrides could still arrive and matter. */
+    int64_t lasts = pc_add_sat_i64(now_ms + terms->skew_ms, terms->lifetime_ms);
+    c->expires_at_ms = never_as_zero(pc_max_i64(before->expires_at_ms, lasts));
+}
+
+int pc_writer_stamp(struct pc_writer *w, struct pc_job_item *item)
+{
+    struct pc_change *c = &item->change;
+    const struct pc_trust *trust = pc_rcu_load(&w->tables->trust);
+    struct pc_revocation_state before;
+    struct issuer_terms terms = terms_of(trust, c->issuer);
+    int64_t wall_ms = pc_writer_wall(w);
+    PC_ASSERT(c->kind > PC_KIND_NONE && c->kind < PC_KIND_COUNT);
+    state_before(w, c, &before);
+    c->node = w->node;
+    c->incarnation = w->incarnation;
+    c->sequence = ++w->sequence;
+    c->hlc = pc_hlc_next(&w->hlc, wall_ms);
+    c->remote = false;
+    int64_t now_ms = pc_hlc_ms(c->hlc);
+    item->was_refused =
+        before.refused && wall_ms < pc_add_sat_i64(before.expires_at_ms, terms.skew_ms);
+    if (c->op == PC_OP_REVOKE)
+        stamp_revoke(c, &before, &terms, now_ms);
+    else
+        stamp_clear(c, &before, &terms, now_ms);
+    PC_ASSERT(c->at_ms > 0);
+    return 0;
+}
+
+int pc_writer_reserve(struct pc_writer *w, uint32_t changes)
+{
+    int rc = pc_scopes_reserve(&w->scopes, changes);
+    if (rc < 0)
+        return rc;
+    if (!pc_revocations_has_room(w->tables->ids, changes) ||
+        !pc_revocations_has_room(w->tables->cutoffs, changes))
+        return -ENOMEM;
+    return 0;
+}
+
+static void apply_entry(struct pc_writer *w, struct pc_revocations *t, const struct pc_change *c)
+{
+    uint64_t fp = pc_tables_fingerprint(w->tables, c->kind, c->issuer, c->id);
+    int64_t expires = c->expires_at_ms ? c->expires_at_ms : INT64_MAX;
+    int rc = c->op == PC_OP_REVOKE ? pc_revocations_revoke(t, fp, c->at_ms, expires, c->cutoff_ms)
+                                   : pc_revocations_clear(t, fp, c->at_ms, expires);
+    /* Room was reserved; a Change that is durable and cannot be applied must not be survived. */
+    PC_ASSERT(rc >= 0);
+}
+
+bool pc_writer_apply(struct pc_writer *w, const struct pc_change *c)
+{
+    struct pc_revocations *t = pc_tables_of(w->tables, c->kind);
+    if (!t)
+        return pc_scopes_merge(&w->scopes, c);
+    apply_entry(w, t, c);
+    uint32_t bit = UINT32_C(1) << c->kind;
+    if (c->op != PC_OP_REVOKE || !pc_bytes_eq_str(c->issuer, "*") || (w->wildcard & bit))
+        return false;
+    w->wildcard |= bit;
+    return true;
+}
+
+/* ---- the trust snapshot ---- */
+
+static bool concerns(const struct pc_scope *e, const struct pc_issuer *issuer)
+{
+    return strcmp(e->issuer, "*") == 0 || pc_bytes_eq_str(issuer->s.name, e->issuer);
+}
+
+static struct pc_issuer_status status_of(const struct pc_scopes *s, const struct pc_issuer *issuer)
+{
+    struct pc_issuer_status status = {false, PC_CUTOFF_NONE};
+    for (size_t i = 0; i < s->count; i++) {
+        const struct pc_scope *e = &s->at[i];
+        if (e->kind != PC_KIND_ISSUER || !concerns(e, issuer) || !pc_scope_refuses(e, INT64_MIN))
+            continue;
+        if (e->absolute)
+            status.revoked = true;
+        else
+            status.cutoff_ms = pc_max_i64(status.cutoff_ms, e->cutoff_ms);
+    }
+    return status;
+}
+
+static void revoke_keys(const struct pc_scopes *s, struct pc_trust *draft)
+{
+    /* Two passes: what any scope refuses stays refused, whatever another scope cleared. */
+    for (int pass = 0; pass < 2; pass++) {
+        for (size_t i = 0; i < s->count; i++) {
+            const struct pc_scope *e = &s->at[i];
+            if (e->kind == PC_KIND_KEY && pc_scope_refuses(e, INT64_MIN) == (pass == 1))
+                pc_trust_set_key_revoked(draft, pc_bytes_str(e->issuer), pc_bytes_str(e->id),
+                                         pass == 1);
+        }
+    }
+}
+
+static void work_in_scopes(const struct pc_writer *w, struct pc_trust *draft)
+{
+    const struct pc_scopes *s = &w->scopes;
+    revoke_keys(s, draft);
+    for (uint32_t i = 0; i < draft->issuer_count; i++)
+        pc_trust_set_issuer_status(draft, draft->issuers[i].s.name,
+                                   status_of(s, &draft->issuers[i]));
+    const struct pc_scope *all = pc_scopes_find(s, PC_KIND_ALL, false, PC_LIT(""), PC_LIT(""));
+    draft->all_cutoff_ms =
+        all && pc_scope_refuses(all, INT64_MIN) ? all->cutoff_ms : PC_CUTOFF_NONE;
+    draft->wildcard_kinds = w->wildcard;
+}
+
+struct retired_trust {
+    struct pc_rcu_head head;
+    struct pc_trust *trust;
+};
+
+static void free_retired(struct pc_rcu_head *head)
+{
+    struct retired_trust *r = PC_CONTAINER_OF(head, struct retired_trust, head);
+    pc_trust_free(r->trust);
+    free(r);
+}
+
+void pc_writer_publish(struct pc_writer *w, struct pc_trust *base)
+{
+    struct pc_trust *old = pc_rcu_load(&w->tables->trust), *draft = base;
+    struct retired_trust *retired = malloc(sizeof *retired);
+    /* A durable Change that cannot be shown must not be acknowledged: stop instead. */
+    PC_ASSERT(retired != NULL);
+    if (!draft) {
+        int rc = pc_trust_clone(old, &draft);
+        PC_ASSERT(rc == 0);
+    }
+    work_in_scopes(w, draft);
+    pc_trust_seal(draft, old);
+    PC_ASSERT(draft->generation >= old->generation);
+    pc_rcu_publish(&w->tables->trust, draft);
+    pc_metric_set(w->o.metrics, PC_M_TRUST_GENERATION, draft->generation);
+    retired->trust = old;
+    pc_rcu_retire(&retired->head, free_retired);
+}
+
+int pc_writer_set_trust(struct pc_writer *w, struct pc_trust *trust)
+{
+    pc_writer_publish(w, trust);
+    return 0;
+}

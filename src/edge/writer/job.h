@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A job: what a core asks of the writer, and the answer.
+ *
+ * A core makes a job, fills it and hands it over; from then on until it comes back through the
+ * core's mailbox only the writer touches it. Then the core reads the result and frees it. A job
+ * travels with its bytes, so nothing in it points into a connection's buffers. */
+#ifndef PC_WRITER_JOB_H
+#define PC_WRITER_JOB_H
+
+#include "link/change.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PC_JOB_CHANGES_MAX 4096 /* Changes in one job */
+/* What a Change costs in the journal beside its texts, at most: fixed fields, tags, lengths. */
+#define PC_JOB_CHANGE_OVERHEAD 128
+/* Texts + overhead of one job: it must fit one journal batch, because a job is all or nothing. */
+#define PC_JOB_BYTES_MAX (1000u << 10)
+
+struct pc_writer;
+
+/* What happened to one Change. */
+struct pc_job_item {
+    struct pc_change change; /* in: kind, op, issuer, id, expires_at_ms, audit; out: all of it */
+    bool was_refused;        /* out: whether the id was refused just before */
+};
+
+struct pc_job {
+    unsigned producer; /* the queue it went through, and the mailbox it comes back to */
+    int result;        /* 0: durable as configured and visible; else PC_E_*, nothing was done */
+    uint32_t count, cap;
+    struct pc_job_item *items;
+    struct pc_buf bytes; /* owns what the items' byte runs point to */
+    /* Run on the writer instead of a mutation when set: publishing keys, confirming the clock. */
+    int (*task)(struct pc_writer *w, struct pc_job *job);
+    void *task_arg;
+    /* For the owner alone. */
+    void (*done)(struct pc_job *job);
+    void *owner;
+    uint64_t owner_tag;
+    uint32_t owner_slot;
+};
+
+/* Room for `changes` Changes with at most `bytes` bytes of text in all; NULL when out of memory
+ * or above the limits (pc_job_fits() tells which). */
+bool pc_job_fits(uint32_t changes, size_t bytes);
+struct pc_job *pc_job_new(uint32_t changes, size_t bytes);
+void pc_job_free(struct pc_job *job);
+/* Copies the Change and its bytes. PC_E_FULL when there is no room left. */
+int pc_job_add(struct pc_job *job, const struct pc_change *change);
+
+#ifdef __cplusplus
+}
+#endif
+#endif

@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Making the tables, and fingerprints. */
+#include "edge/writer/tables.h"
+
+#include <stdlib.h>
+
+#include "base/siphash.h"
+
+int pc_tables_new(struct pc_trust *trust, struct pc_tables **ret_t, struct pc_why *why)
+{
+    struct pc_revocations_options ids = {.with_cutoff = false};
+    struct pc_revocations_options cutoffs = {.with_cutoff = true};
+    struct pc_tables *t = calloc(1, sizeof *t);
+    PC_ASSERT(trust != NULL);
+    if (!t)
+        return pc_fail(why, -ENOMEM, "no memory for the tables");
+    int rc = pc_revocations_new(&ids, &t->ids);
+    if (rc == 0)
+        rc = pc_revocations_new(&cutoffs, &t->cutoffs);
+    if (rc < 0) {
+        if (t->ids)
+            pc_revocations_free(t->ids);
+        free(t);
+        return pc_fail(why, rc,
+                       "cannot reserve address space for the revocation tables: %s; raise the "
+                       "limit on virtual memory (ulimit -v)",
+                       pc_strerror(rc));
+    }
+    t->trust = trust;
+    *ret_t = t;
+    return 0;
+}
+
+void pc_tables_free(struct pc_tables *t)
+{
+    if (!t)
+        return;
+    pc_revocations_free(t->ids);
+    pc_revocations_free(t->cutoffs);
+    pc_trust_free(t->trust);
+    free(t);
+}
+
+uint64_t pc_tables_fingerprint(const struct pc_tables *t, enum pc_kind kind, struct pc_bytes issuer,
+                               struct pc_bytes id)
+{
+    /* kind and the issuer's length come first, so that no two triples share their bytes. */
+    uint8_t text[4 + PC_ISSUER_MAX + PC_ID_MAX];
+    PC_ASSERT(issuer.n <= PC_ISSUER_MAX && id.n <= PC_ID_MAX);
+    text[0] = (uint8_t)kind;
+    text[1] = (uint8_t)(issuer.n & 0xff);
+    text[2] = (uint8_t)(issuer.n >> 8);
+    text[3] = 0;
+    if (issuer.n)
+        memcpy(text + 4, issuer.p, issuer.n);
+    if (id.n)
+        memcpy(text + 4 + issuer.n, id.p, id.n);
+    uint64_t fp = pc_siphash24(t->fingerprint_key, text, 4 + issuer.n + id.n);
+    return fp ? fp : 1;
+}
+
+int64_t pc_trust_max_skew_ms(const struct pc_trust *trust)
+{
+    int64_t skew = 0;
+    for (uint32_t i = 0; i < trust->issuer_count; i++)
+        skew = pc_max_i64(skew, trust->issuers[i].s.skew_ms);
+    return skew;
+}

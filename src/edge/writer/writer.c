@@ -1,0 +1,549 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The writer thread: queues, batches, the commit order, and what it does when idle.
+ * Invariants I1-I6: writer.h. */
+#include "edge/writer/writer_private.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "edge/state/rcu.h"
+
+#define ASSERT_ON_WRITER(w) PC_ASSERT(pthread_equal(pthread_self(), (w)->thread))
+
+static int64_t system_wall(void *ctx)
+{
+    (void)ctx;
+    return pc_clock_wall_ms();
+}
+
+static int64_t system_mono(void *ctx)
+{
+    (void)ctx;
+    return pc_clock_mono_ns();
+}
+
+static void set_state(struct pc_writer *w, enum pc_writer_state state)
+{
+    int old = atomic_load_explicit(&w->state, memory_order_relaxed);
+    PC_ASSERT(old != PC_WRITER_STOPPED && old != PC_WRITER_FAILED);
+    PC_ASSERT(state != PC_WRITER_RECOVERING);
+    atomic_store_explicit(&w->state, (int)state, memory_order_release);
+}
+
+/* The journal failed: from here on mutations are refused, decisions go on (I5). */
+static void become_read_only(struct pc_writer *w, const char *what)
+{
+    if (atomic_load_explicit(&w->state, memory_order_relaxed) != PC_WRITER_READY)
+        return;
+    struct pc_journal_status status;
+    pc_journal_status(w->journal, &status);
+    snprintf(w->why, sizeof w->why,
+             "%s: %s; mutations are refused, decisions go on; repair the disk and restart", what,
+             status.failed_text[0] ? status.failed_text : "the journal cannot be written");
+    set_state(w, PC_WRITER_READ_ONLY);
+    pc_metric_set(w->o.metrics, PC_M_JOURNAL_FAILED, 1);
+    pc_log_event(PC_LOG_ERROR, "journal_failed", "%s", w->why);
+}
+
+/* ---- collecting a batch ---- */
+
+static struct pc_job *take(struct pc_writer *w, unsigned producer)
+{
+    struct pc_job *job = w->held[producer];
+    w->held[producer] = NULL;
+    return job ? job : pc_spsc_pop(w->queues[producer]);
+}
+
+/* Whether job may join the batch at hand: no mixing of operations (I4), no task beside others, and
+ * the whole job within the limits of one journal batch. */
+static bool fits(const struct pc_writer *w, const struct pc_job *job, size_t cost)
+{
+    if (w->batch_jobs == 0)
+        return true;
+    if (job->task || w->batch[0]->task || w->batch_jobs == w->batch_cap)
+        return false;
+    if (job->count && job->items[0].change.op != w->batch_op)
+        return false;
+    return w->batch_changes + job->count <= PC_JOURNAL_BATCH_RECORDS_MAX &&
+           w->batch_bytes + cost <= PC_JOB_BYTES_MAX;
+}
+
+static bool add_to_batch(struct pc_writer *w, unsigned producer)
+{
+    struct pc_job *job = take(w, producer);
+    if (!job)
+        return false;
+    PC_ASSERT(job->producer == producer);
+    size_t cost = job->bytes.len + (size_t)job->count * PC_JOB_CHANGE_OVERHEAD;
+    if (!fits(w, job, cost)) {
+        w->held[producer] = job;
+        return false;
+    }
+    if (w->batch_jobs == 0 && job->count)
+        w->batch_op = job->items[0].change.op;
+    w->batch[w->batch_jobs++] = job;
+    w->batch_changes += job->count;
+    w->batch_bytes += cost;
+    return true;
+}
+
+/* Takes jobs round robin, one from each queue in turn, until nothing more fits. */
+static void collect_batch(struct pc_writer *w)
+{
+    bool any = true;
+    w->batch_jobs = 0;
+    w->batch_changes = 0;
+    w->batch_bytes = 0;
+    w->batch_op = PC_OP_NONE;
+    while (any) {
+        any = false;
+        for (unsigned i = 0; i < w->o.producers; i++)
+            any |= add_to_batch(w, (w->next_queue + i) % w->o.producers);
+    }
+    w->next_queue = (w->next_queue + 1) % w->o.producers;
+}
+
+static bool queues_empty(const struct pc_writer *w)
+{
+    for (unsigned i = 0; i < w->o.producers; i++)
+        if (w->held[i] || !pc_spsc_empty(w->queues[i]))
+            return false;
+    return true;
+}
+
+/* ---- the commit ---- */
+
+/* Validates and stamps every Change of the batch, and encodes it. */
+static int stamp_batch(struct pc_writer *w)
+{
+    struct pc_buf b = pc_buf_of(w->encoded, PC_JOURNAL_BATCH_BYTES_MAX);
+    size_t n = 0;
+    for (size_t i = 0; i < w->batch_jobs; i++) {
+        struct pc_job *job = w->batch[i];
+        for (uint32_t k = 0; k < job->count; k++) {
+            PC_ASSERT(job->items[k].change.op == w->batch_op); /* I4 */
+            int rc = pc_writer_stamp(w, &job->items[k]);
+            if (rc < 0)
+                return rc;
+            size_t start = b.len;
+            pc_change_encode(&job->items[k].change, &b);
+            PC_ASSERT(!b.overflow && n < PC_JOURNAL_BATCH_RECORDS_MAX);
+            w->records[n++] = pc_bytes_of(b.p + start, b.len - start);
+        }
+    }
+    PC_ASSERT(n == w->batch_changes);
+    return pc_writer_reserve(w, w->batch_changes);
+}
+
+static int sync_journal(struct pc_writer *w)
+{
+    uint64_t durable;
+    int64_t start = pc_writer_mono(w);
+    int rc = pc_journal_sync(w->journal, &durable);
+    w->next_sync_ns = 0;
+    if (rc < 0)
+        return rc;
+    w->unsealed = true;
+    pc_histogram_record(w->o.metrics, PC_H_JOURNAL_SYNC, (uint64_t)(pc_writer_mono(w) - start), 1);
+    return 0;
+}
+
+/* Appends the batch and makes it durable as configured. */
+static int journal_batch(struct pc_writer *w)
+{
+    uint64_t first;
+    int rc = pc_journal_append(w->journal, w->records, w->batch_changes, pc_writer_wall(w), &first);
+    if (rc < 0)
+        return rc;
+    w->appended_bytes += w->batch_bytes;
+    pc_metric_inc(w->o.metrics, PC_M_JOURNAL_BATCHES);
+    pc_metric_add(w->o.metrics, PC_M_JOURNAL_RECORDS, w->batch_changes);
+    pc_metric_add(w->o.metrics, PC_M_JOURNAL_BYTES, w->batch_bytes);
+    pc_histogram_record(w->o.metrics, PC_H_JOURNAL_BATCH, w->batch_changes, 1);
+    if (w->o.durability == PC_DURABILITY_GROUP)
+        return sync_journal(w);
+    if (w->o.durability == PC_DURABILITY_ASYNC && w->next_sync_ns == 0)
+        w->next_sync_ns = pc_writer_mono(w) + w->o.async_interval_ms * 1000000;
+    return 0;
+}
+
+/* Makes the batch visible: tables first, then the trust snapshot. */
+static void apply_batch(struct pc_writer *w)
+{
+    bool publish = false;
+    for (size_t i = 0; i < w->batch_jobs; i++)
+        for (uint32_t k = 0; k < w->batch[i]->count; k++)
+            publish |= pc_writer_apply(w, &w->batch[i]->items[k].change);
+    if (publish)
+        pc_writer_publish(w, NULL);
+}
+
+static void count_answer(struct pc_writer *w, const struct pc_job *job)
+{
+    if (job->result < 0) {
+        atomic_fetch_add_explicit(&w->refused, job->count, memory_order_relaxed);
+        return;
+    }
+    atomic_fetch_add_explicit(&w->changes, job->count, memory_order_relaxed);
+    for (uint32_t k = 0; k < job->count; k++) {
+        const struct pc_change *c = &job->items[k].change;
+        pc_metric_inc(w->o.metrics, PC_M_MUTATIONS_TOKEN_REVOKE + ((unsigned)c->kind - 1) * 2 +
+                                        ((unsigned)c->op - 1));
+    }
+}
+
+/* Gives every job of the batch back with its result, in order (I3). */
+static void answer_batch(struct pc_writer *w, int result)
+{
+    for (size_t i = 0; i < w->batch_jobs; i++) {
+        struct pc_job *job = w->batch[i];
+        job->result = result;
+        count_answer(w, job);
+        w->woken[job->producer] = true;
+        w->o.give_back(w->o.ctx, job);
+    }
+    for (unsigned i = 0; i < w->o.producers; i++) {
+        if (w->woken[i])
+            w->o.wake(w->o.ctx, i);
+        w->woken[i] = false;
+    }
+    atomic_fetch_add_explicit(&w->batches, 1, memory_order_relaxed);
+}
+
+static int refusal(const struct pc_writer *w)
+{
+    if (atomic_load_explicit(&w->state, memory_order_relaxed) != PC_WRITER_READY)
+        return PC_E_READ_ONLY;
+    return w->outbox_full ? PC_E_FULL : 0;
+}
+
+/* The order that everything rests on: validate, journal, apply and publish, acknowledge. */
+static void commit_batch(struct pc_writer *w)
+{
+    int rc = refusal(w);
+    if (rc == 0)
+        rc = stamp_batch(w);
+    if (rc == 0) {
+        rc = journal_batch(w);
+        if (pc_journal_failed(w->journal))
+            become_read_only(w, "the journal failed");
+    }
+    if (rc == 0)
+        apply_batch(w);
+    answer_batch(w, rc);
+}
+
+static void run_task(struct pc_writer *w)
+{
+    struct pc_job *job = w->batch[0];
+    answer_batch(w, job->task(w, job));
+}
+
+static bool work(struct pc_writer *w)
+{
+    collect_batch(w);
+    if (w->batch_jobs == 0)
+        return false;
+    if (w->batch[0]->task)
+        run_task(w);
+    else
+        commit_batch(w);
+    return true;
+}
+
+/* ---- when there is time ---- */
+
+static void publish_gauges(struct pc_writer *w)
+{
+    struct pc_metrics_block *m = w->o.metrics;
+    struct pc_revocations_stats ids, cutoffs;
+    struct pc_journal_status journal;
+    pc_revocations_read_stats(w->tables->ids, &ids);
+    pc_revocations_read_stats(w->tables->cutoffs, &cutoffs);
+    pc_journal_status(w->journal, &journal);
+    pc_metric_set(m, PC_M_REVOCATION_ENTRIES_ABSOLUTE, ids.entries);
+    pc_metric_set(m, PC_M_REVOCATION_ENTRIES_CUTOFF, cutoffs.entries);
+    pc_metric_set(m, PC_M_REVOCATION_ENTRIES_CLEARED, ids.cleared + cutoffs.cleared);
+    pc_metric_set(m, PC_M_REVOCATION_ENTRIES_BROAD, w->scopes.count);
+    pc_metric_set(m, PC_M_REVOCATION_SLOTS_ABSOLUTE, ids.slots);
+    pc_metric_set(m, PC_M_REVOCATION_SLOTS_CUTOFF, cutoffs.slots);
+    pc_metric_set(m, PC_M_REVOCATION_BYTES_ABSOLUTE, ids.resident_bytes);
+    pc_metric_set(m, PC_M_REVOCATION_BYTES_CUTOFF, cutoffs.resident_bytes);
+    pc_metric_set(m, PC_M_REVOCATION_REBUILDS_ABSOLUTE, ids.rebuilds);
+    pc_metric_set(m, PC_M_REVOCATION_REBUILDS_CUTOFF, cutoffs.rebuilds);
+    pc_metric_set(m, PC_M_REMOVAL_STOPPED, w->clock.state != PC_CLOCK_TRUSTED);
+    pc_metric_set(m, PC_M_JOURNAL_SIZE_BYTES, journal.bytes_used);
+    w->outbox_full = journal.bytes_used > w->o.outbox_max_bytes;
+}
+
+static void check_clock(struct pc_writer *w, int64_t wall_ms, int64_t mono_ns)
+{
+    if (pc_clock_guard_tick(&w->clock, wall_ms, mono_ns))
+        pc_log_event(PC_LOG_WARN, "clock_stepped",
+                     "the wall clock moved by %lld ms: expired revocations are kept until the "
+                     "clock is confirmed",
+                     (long long)w->clock.step_ms);
+    atomic_store_explicit(&w->clock_state, (int)w->clock.state, memory_order_relaxed);
+    atomic_store_explicit(&w->clock_step_ms, w->clock.step_ms, memory_order_relaxed);
+}
+
+/* Entries are honoured for the issuer's skew beyond their expiry, so that much later they go. */
+static void reap(struct pc_writer *w)
+{
+    int64_t before = pc_clock_guard_expired_before(&w->clock);
+    if (before != INT64_MIN)
+        before -= pc_trust_max_skew_ms(pc_rcu_load(&w->tables->trust));
+    uint32_t n = pc_revocations_reap(w->tables->ids, before, PC_WRITER_REAP_SLOTS);
+    n += pc_revocations_reap(w->tables->cutoffs, before, PC_WRITER_REAP_SLOTS);
+    pc_metric_add(w->o.metrics, PC_M_REVOCATIONS_EXPIRED, n);
+}
+
+static void maybe_snapshot(struct pc_writer *w, int64_t wall_ms)
+{
+    uint64_t since = w->appended_bytes - w->snapshot_base_bytes;
+    bool due = since >= w->o.snapshot_bytes ||
+               (w->o.snapshot_interval_ms && since &&
+                wall_ms - w->last_snapshot_ms >= w->o.snapshot_interval_ms);
+    if (due && pc_background_snapshot(w) == 0)
+        w->last_snapshot_ms = wall_ms;
+}
+
+static void tick(struct pc_writer *w, int64_t mono_ns)
+{
+    int64_t wall_ms = pc_writer_wall(w);
+    w->next_tick_ns = mono_ns + PC_WRITER_TICK_MS * INT64_C(1000000);
+    check_clock(w, wall_ms, mono_ns);
+    reap(w);
+    pc_background_collect(w);
+    maybe_snapshot(w, wall_ms);
+    publish_gauges(w);
+}
+
+static void timers(struct pc_writer *w)
+{
+    int64_t now = pc_writer_mono(w);
+    if (w->next_sync_ns && now >= w->next_sync_ns && sync_journal(w) < 0)
+        become_read_only(w, "a periodic sync failed");
+    if (now >= w->next_tick_ns)
+        tick(w, now);
+    if (pc_journal_wants_segment(w->journal))
+        pc_waker_notify(w->background.waker);
+}
+
+/* Nothing waits: mark how far the journal is durable, so that damage is told from a torn write. */
+static void seal_when_idle(struct pc_writer *w)
+{
+    if (!w->unsealed || pc_journal_failed(w->journal))
+        return;
+    w->unsealed = false;
+    if (pc_journal_seal(w->journal, pc_writer_wall(w)) < 0 && pc_journal_failed(w->journal))
+        become_read_only(w, "sealing the journal failed");
+}
+
+static void sleep_until_work(struct pc_writer *w)
+{
+    int64_t now = pc_writer_mono(w);
+    int64_t due = w->next_tick_ns;
+    if (w->next_sync_ns)
+        due = pc_min_i64(due, w->next_sync_ns);
+    pc_waker_prepare(w->waker);
+    if (queues_empty(w) && !atomic_load_explicit(&w->stop, memory_order_seq_cst) && due > now) {
+        pc_rcu_offline();
+        pc_waker_wait(w->waker, due - now);
+        pc_rcu_online();
+    }
+    pc_waker_finish(w->waker);
+}
+
+/* ---- life ---- */
+
+static void start_failed(struct pc_writer *w, const struct pc_why *why)
+{
+    snprintf(w->why, sizeof w->why, "%s", why->text);
+    set_state(w, PC_WRITER_FAILED);
+    pc_log_event(PC_LOG_ERROR, "recovery_failed", "%s", w->why);
+}
+
+static bool bring_up(struct pc_writer *w)
+{
+    struct pc_why why = {{0}};
+    int64_t start = pc_writer_mono(w);
+    if (pc_writer_recover(w, &why) < 0 || pc_background_start(w, &why) < 0) {
+        start_failed(w, &why);
+        return false;
+    }
+    int64_t now = pc_writer_mono(w);
+    atomic_store_explicit(&w->recovery_ms, (now - start) / 1000000, memory_order_relaxed);
+    pc_clock_guard_start(&w->clock, pc_writer_wall(w), now,
+                         w->recovered.last_time_ms == INT64_MIN ? 0 : w->recovered.last_time_ms);
+    tick(w, now);
+    pc_metric_set(w->o.metrics, PC_M_READY, 1);
+    set_state(w, PC_WRITER_READY); /* I6 */
+    return true;
+}
+
+static void shut_down(struct pc_writer *w)
+{
+    struct pc_why why = {{0}};
+    while (work(w))
+        pc_rcu_quiescent();
+    PC_ASSERT(queues_empty(w));
+    pc_background_stop(w);
+    if (!pc_journal_failed(w->journal) && sync_journal(w) < 0)
+        become_read_only(w, "the last sync failed");
+    seal_when_idle(w);
+    if (!pc_journal_failed(w->journal) && pc_writer_snapshot_now(w, &why) < 0)
+        pc_log_event(PC_LOG_WARN, "snapshot_failed", "%s", why.text);
+}
+
+static void *writer_main(void *arg)
+{
+    struct pc_writer *w = arg;
+    w->thread = pthread_self();
+    ASSERT_ON_WRITER(w);
+    pthread_setname_np(w->thread, "pc-writer");
+    pc_rcu_thread_register();
+    if (bring_up(w)) {
+        while (!atomic_load_explicit(&w->stop, memory_order_acquire)) {
+            bool busy = work(w);
+            timers(w);
+            pc_rcu_quiescent();
+            if (!busy) {
+                seal_when_idle(w);
+                sleep_until_work(w);
+            }
+        }
+        shut_down(w);
+    }
+    pc_metric_set(w->o.metrics, PC_M_READY, 0);
+    pc_journal_close(w->journal);
+    w->journal = NULL;
+    pc_rcu_thread_unregister();
+    return NULL;
+}
+
+static int make_queues(struct pc_writer *w)
+{
+    unsigned n = w->o.producers;
+    size_t jobs = w->o.queue_jobs;
+    w->queues = calloc(n, sizeof(struct pc_spsc *));
+    w->held = calloc(n, sizeof(struct pc_job *));
+    w->woken = calloc(n, sizeof(bool));
+    w->batch_cap = PC_JOURNAL_BATCH_RECORDS_MAX;
+    w->batch = calloc(w->batch_cap, sizeof(struct pc_job *));
+    w->records = calloc(PC_JOURNAL_BATCH_RECORDS_MAX, sizeof *w->records);
+    w->encoded = malloc(PC_JOURNAL_BATCH_BYTES_MAX);
+    if (!w->queues || !w->held || !w->woken || !w->batch || !w->records || !w->encoded)
+        return -ENOMEM;
+    for (unsigned i = 0; i < n; i++) {
+        int rc = pc_spsc_new(jobs, &w->queues[i]);
+        if (rc < 0)
+            return rc;
+    }
+    return 0;
+}
+
+static void free_memory(struct pc_writer *w)
+{
+    for (unsigned i = 0; w->queues && i < w->o.producers; i++)
+        pc_spsc_free(w->queues[i]);
+    pc_waker_free(w->waker);
+    pc_waker_free(w->background.waker);
+    pc_scopes_free(&w->scopes);
+    free(w->background.scopes);
+    free(w->queues);
+    free(w->held);
+    free(w->woken);
+    free(w->batch);
+    free(w->records);
+    free(w->encoded);
+    free(w);
+}
+
+int pc_writer_start(const struct pc_writer_options *options, struct pc_writer **ret_w,
+                    struct pc_why *why)
+{
+    PC_ASSERT(options->producers > 0 && options->producers <= PC_WRITER_PRODUCERS_MAX);
+    struct pc_writer *w = calloc(1, sizeof *w);
+    if (!w)
+        return pc_fail(why, -ENOMEM, "no memory for the writer");
+    w->o = *options;
+    w->o.queue_jobs = options->queue_jobs ? options->queue_jobs : PC_WRITER_QUEUE_JOBS;
+    w->o.wall_ms = options->wall_ms ? options->wall_ms : system_wall;
+    w->o.mono_ns = options->mono_ns ? options->mono_ns : system_mono;
+    w->tables = options->tables;
+    int rc = make_queues(w);
+    if (rc == 0)
+        rc = pc_waker_new(&w->waker);
+    if (rc == 0)
+        rc = pc_waker_new(&w->background.waker);
+    if (rc == 0)
+        rc = -pthread_create(&w->thread, NULL, writer_main, w);
+    if (rc < 0) {
+        free_memory(w);
+        return pc_fail(why, rc, "cannot start the writer: %s", pc_strerror(rc));
+    }
+    w->thread_running = true;
+    *ret_w = w;
+    return 0;
+}
+
+int pc_writer_stop(struct pc_writer *w)
+{
+    if (w->thread_running) {
+        atomic_store_explicit(&w->stop, true, memory_order_seq_cst);
+        pc_waker_notify(w->waker);
+        pthread_join(w->thread, NULL);
+        w->thread_running = false;
+    }
+    return atomic_load(&w->state) == PC_WRITER_READY ? 0 : PC_E_READ_ONLY;
+}
+
+void pc_writer_free(struct pc_writer *w)
+{
+    if (!w)
+        return;
+    PC_ASSERT(!w->thread_running);
+    free_memory(w);
+}
+
+int pc_writer_push(struct pc_writer *w, unsigned producer, struct pc_job *job)
+{
+    PC_ASSERT(producer < w->o.producers);
+    job->producer = producer;
+    return pc_spsc_push(w->queues[producer], job) ? 0 : PC_E_FULL;
+}
+
+void pc_writer_notify(struct pc_writer *w)
+{
+    pc_waker_notify(w->waker);
+}
+
+bool pc_writer_ready(const struct pc_writer *w)
+{
+    int state = atomic_load_explicit(&w->state, memory_order_acquire);
+    return state == PC_WRITER_READY || state == PC_WRITER_READ_ONLY;
+}
+
+void pc_writer_health(struct pc_writer *w, struct pc_writer_health *h)
+{
+    *h = (struct pc_writer_health){0};
+    h->state = (enum pc_writer_state)atomic_load_explicit(&w->state, memory_order_acquire);
+    h->clock = (enum pc_clock_state)atomic_load_explicit(&w->clock_state, memory_order_relaxed);
+    h->clock_step_ms = atomic_load_explicit(&w->clock_step_ms, memory_order_relaxed);
+    h->changes = atomic_load_explicit(&w->changes, memory_order_relaxed);
+    h->batches = atomic_load_explicit(&w->batches, memory_order_relaxed);
+    h->refused = atomic_load_explicit(&w->refused, memory_order_relaxed);
+    h->recovery_ms = atomic_load_explicit(&w->recovery_ms, memory_order_relaxed);
+    if (h->state == PC_WRITER_RECOVERING)
+        return;
+    h->node = w->node;
+    h->incarnation = w->incarnation;
+    h->recovered_records = w->recovered.records;
+    if (h->state != PC_WRITER_READY)
+        snprintf(h->why, sizeof h->why, "%s", w->why);
+    h->snapshot_position = atomic_load_explicit(&w->snapshot_position, memory_order_relaxed);
+}

@@ -1,0 +1,139 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The writer's own state, shared by the files of this folder only. Unless said otherwise a field
+ * belongs to the writer thread. */
+#ifndef PC_WRITER_PRIVATE_H
+#define PC_WRITER_PRIVATE_H
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+#include "base/spsc.h"
+#include "base/waker.h"
+#include "edge/journal/snapshot.h"
+#include "edge/writer/writer.h"
+
+/* Snapshot sections; the numbers stand in files. */
+enum pc_section {
+    PC_SECTION_META = 1,    /* struct pc_snapshot_meta, little endian */
+    PC_SECTION_IDS = 2,     /* blocks of pc_revocations_export: token, session, family */
+    PC_SECTION_CUTOFFS = 3, /* the same of subject, client */
+    PC_SECTION_SCOPES = 4   /* encoded Changes, each after its 32-bit length */
+};
+
+/* What a snapshot carries beside entries. */
+struct pc_snapshot_meta {
+    uint64_t node;
+    uint64_t hlc;      /* newest stamp given out */
+    uint32_t wildcard; /* bit per enum pc_kind: an entry with issuer "*" may exist */
+    uint32_t version;
+};
+#define PC_SNAPSHOT_META_VERSION 1u
+
+enum pc_background_request { PC_BACKGROUND_NONE, PC_BACKGROUND_SNAPSHOT };
+enum pc_background_result {
+    PC_SNAPSHOT_IDLE,
+    PC_SNAPSHOT_RUNNING,
+    PC_SNAPSHOT_OK,
+    PC_SNAPSHOT_BAD
+};
+
+/* A second thread does what may take long and needs no write access: preparing journal segments
+ * and writing snapshots of the tables, which it reads like any core. */
+struct pc_background {
+    pthread_t thread;
+    struct pc_waker *waker;
+    atomic_bool stop;
+    atomic_int snapshot; /* enum pc_background_result: RUNNING is set by the writer, who also takes
+                            OK and BAD back to IDLE; the thread sets those */
+    /* Written by the writer before RUNNING is stored (release), read by the thread after. */
+    uint64_t position;
+    struct pc_snapshot_meta meta;
+    uint8_t *scopes; /* the section's bytes */
+    size_t scopes_n;
+    int64_t started_ns;
+};
+
+struct pc_writer {
+    struct pc_writer_options o;
+    struct pc_tables *tables;
+    struct pc_journal *journal;
+    struct pc_waker *waker;
+    pthread_t thread;
+    bool thread_running;
+    struct pc_background background;
+
+    struct pc_spsc **queues; /* [producers]: pushed by that producer, popped here */
+    struct pc_job **held;    /* [producers]: popped, but not fit for the batch at hand */
+    unsigned next_queue;     /* where the next batch starts to look, for fairness */
+
+    struct pc_job **batch; /* the batch at hand */
+    size_t batch_jobs, batch_cap;
+    uint32_t batch_changes;
+    size_t batch_bytes;
+    enum pc_op batch_op;
+    uint8_t *encoded;         /* its records */
+    struct pc_bytes *records; /* [PC_JOURNAL_BATCH_RECORDS_MAX] */
+    bool *woken;              /* [producers]: got an answer in this batch */
+
+    uint64_t node, incarnation, sequence;
+    struct pc_hlc hlc;
+    struct pc_clock_guard clock;
+    struct pc_scopes scopes;
+    uint32_t wildcard; /* bit per enum pc_kind */
+    uint8_t key_id[PC_SNAPSHOT_KEY_ID_BYTES];
+
+    int64_t next_tick_ns, next_sync_ns; /* next_sync_ns 0: nothing waits for a sync */
+    bool unsealed;                      /* something was synced since the last seal */
+    bool outbox_full;
+    uint64_t snapshot_base_bytes; /* bytes appended when the last snapshot began */
+    uint64_t appended_bytes;
+    int64_t last_snapshot_ms;
+
+    /* Read by any thread. */
+    atomic_int state; /* enum pc_writer_state; `why` is complete before FAILED or READ_ONLY */
+    atomic_bool stop;
+    atomic_int clock_state;
+    _Atomic int64_t clock_step_ms;
+    _Atomic uint64_t changes, batches, refused;
+    _Atomic uint64_t snapshot_position;
+    struct pc_recovered recovered; /* constant once the state is not RECOVERING */
+    _Atomic int64_t recovery_ms;
+    char why[512];
+};
+
+static inline int64_t pc_writer_wall(const struct pc_writer *w)
+{
+    return w->o.wall_ms(w->o.ctx);
+}
+
+static inline int64_t pc_writer_mono(const struct pc_writer *w)
+{
+    return w->o.mono_ns(w->o.ctx);
+}
+
+/* stamp.c: gives a Change its identity, its stamp and what follows from it. PC_E_* if it cannot
+ * be accepted. */
+int pc_writer_stamp(struct pc_writer *w, struct pc_job_item *item);
+/* apply.c: merges a Change into the tables; cannot fail after pc_writer_reserve(). Idempotent,
+ * order does not matter. Returns whether the trust snapshot must be published anew. */
+int pc_writer_reserve(struct pc_writer *w, uint32_t changes);
+bool pc_writer_apply(struct pc_writer *w, const struct pc_change *c);
+/* Publishes a trust snapshot that reflects the scopes; `base` (may be NULL: the current one) is
+ * taken over. */
+void pc_writer_publish(struct pc_writer *w, struct pc_trust *base);
+/* Replaces issuers and keys by a freshly built snapshot, which is taken over: for a job's task. */
+int pc_writer_set_trust(struct pc_writer *w, struct pc_trust *trust);
+
+/* recovery.c */
+int pc_writer_recover(struct pc_writer *w, struct pc_why *why);
+/* background.c */
+int pc_background_start(struct pc_writer *w, struct pc_why *why);
+void pc_background_stop(struct pc_writer *w);
+/* Asks for a snapshot of everything applied so far; -EBUSY while one is being written. */
+int pc_background_snapshot(struct pc_writer *w);
+/* Writes one on the calling thread, the writer, at shutdown. */
+int pc_writer_snapshot_now(struct pc_writer *w, struct pc_why *why);
+/* Takes back the result of the last one, if it ended. */
+void pc_background_collect(struct pc_writer *w);
+
+#endif
