@@ -33,7 +33,7 @@ void mint_sign(struct pc_buf *b, const struct mint_key *key, enum pc_alg alg, co
                const char *payload);
 /* The same with the usual header {"alg":…,"typ":"JWT","kid":…} (no kid if the key has none). */
 void mint_token(struct pc_buf *b, const struct mint_key *key, enum pc_alg alg, const char *payload);
-/* The usual claims: {"iss":…,"sub":…,"jti":…,"iat":…,"exp":iat+900 … more}; `more` as above. */
+/* The usual claims, NUL-terminated: {"iss":…,"sub":…,"jti":…,"iat":…,"exp":iat+900 … more}. */
 void mint_claims(struct pc_buf *b, const char *iss, const char *sub, const char *jti, int64_t iat_s,
                  const char *more);
 

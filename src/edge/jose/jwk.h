@@ -100,7 +100,8 @@ void pc_key_unref(const struct pc_key *key);
 bool pc_key_verify(const struct pc_key *key, enum pc_alg alg, struct pc_bytes data,
                    struct pc_bytes sig);
 
-/* Whether a secret's bytes are a public key of another's: raw point, modulus or SPKI. */
+/* Whether the bytes of a secret contain the numbers of another public key, or are part of them. (A
+ * secret that is a file of a public key, such as PEM or DER, is refused when it is read.) */
 bool pc_key_secret_is_public_key(const struct pc_key *secret, const struct pc_key *other);
 
 #ifdef __cplusplus
