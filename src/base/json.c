@@ -510,17 +510,49 @@ const struct pc_json_token *pc_json_next(const struct pc_json *doc,
     return next < container->next ? &doc->tokens[next] : NULL;
 }
 
-const struct pc_json_token *pc_json_member(const struct pc_json *doc,
-                                           const struct pc_json_token *object, const char *name)
+static bool equals(const struct pc_json *doc, const struct pc_json_token *t, struct pc_bytes s)
+{
+    const uint8_t *at = doc->text.p + t->start, *end = at + t->n;
+    if (!t->escaped)
+        return t->n == s.n && (s.n == 0 || memcmp(at, s.p, s.n) == 0);
+    uint8_t c[4];
+    while (at < end) {
+        unsigned k = unescape(&at, c);
+        if (k > s.n || memcmp(s.p, c, k) != 0)
+            return false;
+        s = pc_bytes_of(s.p + k, s.n - k);
+    }
+    return s.n == 0;
+}
+
+bool pc_json_equals_bytes(const struct pc_json *doc, const struct pc_json_token *t,
+                          struct pc_bytes s)
+{
+    return pc_json_type(t) == PC_JSON_STRING && equals(doc, t, s);
+}
+
+bool pc_json_equals(const struct pc_json *doc, const struct pc_json_token *t, const char *s)
+{
+    return pc_json_equals_bytes(doc, t, pc_bytes_str(s));
+}
+
+const struct pc_json_token *pc_json_find(const struct pc_json *doc,
+                                         const struct pc_json_token *object, struct pc_bytes name)
 {
     if (pc_json_type(object) != PC_JSON_OBJECT)
         return NULL;
     PC_JSON_FOREACH(doc, object, member)
     {
-        if (pc_json_equals(doc, member, name))
+        if (equals(doc, member, name))
             return pc_json_value(member);
     }
     return NULL;
+}
+
+const struct pc_json_token *pc_json_member(const struct pc_json *doc,
+                                           const struct pc_json_token *object, const char *name)
+{
+    return pc_json_find(doc, object, pc_bytes_str(name));
 }
 
 /* 0, -ENOENT or -EINVAL, as every getter begins. */
@@ -554,25 +586,6 @@ int pc_json_string(const struct pc_json *doc, const struct pc_json_token *t, str
         return PC_E_TOO_LARGE;
     *ret_string = pc_bytes_of(scratch->p + start, scratch->len - start);
     return 0;
-}
-
-bool pc_json_equals(const struct pc_json *doc, const struct pc_json_token *t, const char *s)
-{
-    if (pc_json_type(t) != PC_JSON_STRING)
-        return false;
-    const uint8_t *at = doc->text.p + t->start, *end = at + t->n;
-    size_t n = strlen(s);
-    if (!t->escaped)
-        return t->n == n && memcmp(at, s, n) == 0;
-    uint8_t c[4];
-    while (at < end) {
-        unsigned k = unescape(&at, c);
-        if (k > n || memcmp(s, c, k) != 0)
-            return false;
-        s += k;
-        n -= k;
-    }
-    return n == 0;
 }
 
 int pc_json_bool(const struct pc_json *doc, const struct pc_json_token *t, bool *ret_value)

@@ -92,6 +92,8 @@ const char *pc_json_type_name(enum pc_json_type type);
 /* The value of a member; NULL when there is none or object is no object (or NULL). */
 const struct pc_json_token *pc_json_member(const struct pc_json *doc,
                                            const struct pc_json_token *object, const char *name);
+const struct pc_json_token *pc_json_find(const struct pc_json *doc,
+                                         const struct pc_json_token *object, struct pc_bytes name);
 
 /* First and following element of an array, or name of an object's member; NULL at the end and for
  * anything that is no container. The value of a name is pc_json_value(name). */
@@ -117,6 +119,8 @@ int pc_json_string(const struct pc_json *doc, const struct pc_json_token *t, str
                    struct pc_bytes *ret_string);
 /* Whether t is a string or name equal to s once unescaped; false for NULL. */
 bool pc_json_equals(const struct pc_json *doc, const struct pc_json_token *t, const char *s);
+bool pc_json_equals_bytes(const struct pc_json *doc, const struct pc_json_token *t,
+                          struct pc_bytes s);
 int pc_json_bool(const struct pc_json *doc, const struct pc_json_token *t, bool *ret_value);
 /* A number with an integral value, however written (1e3, 2.0). -ERANGE when it is not integral
  * or does not fit. Exact: no floating point is involved. */

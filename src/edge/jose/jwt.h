@@ -107,6 +107,7 @@ struct pc_jwt {
     struct pc_bytes signed_part, signature;
     struct pc_json payload;
     struct pc_jwt_scratch *scratch;
+    size_t strings_used; /* of scratch->strings */
 };
 
 /* All three take the snapshot the caller loaded for this decision; results point into it. */

@@ -81,15 +81,17 @@ struct pc_trusted_key {
     bool revoked;
 };
 
+struct pc_trust_body;
 struct pc_trust {
     uint64_t generation; /* I2; 0 while it is a draft */
     uint32_t issuer_count, key_count;
     const struct pc_issuer *issuers;
     struct pc_issuer_status *status; /* by issuer index */
     struct pc_trusted_key *keys;
-    int64_t all_cutoff_ms;   /* PC_CUTOFF_NONE */
-    uint32_t wildcard_kinds; /* bit 1 << enum pc_kind: some revocation names the issuer "*" */
-    struct pc_trust_body *body;
+    int64_t all_cutoff_ms;      /* PC_CUTOFF_NONE */
+    uint32_t wildcard_kinds;    /* bit 1 << enum pc_kind: some revocation names the issuer "*" */
+    struct pc_trust_body *body; /* what clones share */
+    uint8_t digest[32];         /* of all that I2 is about */
 };
 
 /* A key set may be NULL (no keys yet). Refused (PC_E_*, why): two issuers of one name, settings out
