@@ -76,9 +76,10 @@ enum pc_http1_reason {
         PC_HTTP1_REASON_COUNT
 };
 
-#define PC_HTTP1_MORE    0    /* the head is not complete */
-#define PC_HTTP1_PREFACE (-1) /* "PRI * HTTP/2.0": the client speaks HTTP/2 with prior knowledge   \
-                               */
+#define PC_HTTP1_MORE 0 /* the head is not complete */
+#define PC_HTTP1_PREFACE                                                                           \
+    (-1) /* "PRI * HTTP/2.0": the client speaks HTTP/2 with prior knowledge                        \
+          */
 
 /* Makes *r ready for the first byte of a request; cheap, once per request. */
 void pc_http1_reset(struct pc_http_request *r);

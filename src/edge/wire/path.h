@@ -39,7 +39,8 @@ struct pc_uri {
  * gateways pass on raw what they received. */
 int pc_uri_split(struct pc_bytes uri, struct pc_uri *ret_uri);
 
-/* uri-host [":" port] of RFC 3986: a name, an IPv4 address, or [IPv6]; may be empty. */
+/* host[:port]: a name, an IPv4 address, or [IPv6]; may be empty. Of the names RFC 3986 allows only
+ * those made of letters, digits, "-", ".", "_", "~": nobody's host holds an escape or a comma. */
 bool pc_authority_valid(struct pc_bytes authority);
 
 /* The host without port and brackets. The authority must be valid. */

@@ -21,7 +21,7 @@ extern "C" {
 
 #define PC_RESP_ARGS_MAX          1024       /* arguments of one command, the name included */
 #define PC_RESP_BULK_BYTES        65536      /* one argument */
-#define PC_RESP_INLINE_BYTES      65536      /* one inline line, or one "*n" or "$n" line */
+#define PC_RESP_INLINE_BYTES      65536      /* one inline line with its end */
 #define PC_RESP_COMMAND_BYTES     (1u << 20) /* one command entire */
 #define PC_RESP_UNAUTH_ARGS       10         /* before AUTH, where it is required */
 #define PC_RESP_UNAUTH_BULK_BYTES 16384
@@ -40,10 +40,8 @@ extern const struct pc_resp_limits pc_resp_limits_default;
 #define PC_RESP_ERRORS(X)                                                                          \
     X(NONE, "")                                                                                    \
     X(MULTIBULK_LENGTH, "invalid multibulk length")                                                \
-    X(MULTIBULK_COUNT_LONG, "too big mbulk count string")                                          \
     X(MULTIBULK_UNAUTH, "unauthenticated multibulk length")                                        \
     X(BULK_LENGTH, "invalid bulk length")                                                          \
-    X(BULK_COUNT_LONG, "too big bulk count string")                                                \
     X(BULK_UNAUTH, "unauthenticated bulk length")                                                  \
     X(EXPECTED_DOLLAR, "expected '$', got '?'")                                                    \
     X(BULK_END, "bulk is not followed by CRLF")                                                    \

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Canonical paths, URI references, authorities. Pure; any thread; no allocation. */
+#include "edge/wire/path.h"
+
+#include <errno.h>
+
+#include "base/ip.h"
+#include "edge/wire/chars.h"
+
+/* ---- canonical path ---- */
+
+/* Does byte i make the path need work or a refusal? A path without such bytes is canonical. */
+static inline bool plain_at(const uint8_t *p, size_t n, size_t i)
+{
+    if (p[i] <= ' ' || p[i] >= 0x7f || p[i] == '%' || p[i] == '\\')
+        return false;
+    return p[i] != '/' || i + 1 == n || (p[i + 1] != '/' && p[i + 1] != '.');
+}
+
+static bool is_plain(struct pc_bytes raw)
+{
+    size_t i = 0;
+#if PC_CHARS_SSE
+    const __m128i slash = _mm_set1_epi8('/'), dot = _mm_set1_epi8('.');
+    const __m128i percent = _mm_set1_epi8('%'), backslash = _mm_set1_epi8('\\');
+    for (; i + 17 <= raw.n; i += 16) {
+        __m128i x = _mm_loadu_si128((const void *)(raw.p + i));
+        __m128i y = _mm_loadu_si128((const void *)(raw.p + i + 1));
+        __m128i pair = _mm_or_si128(_mm_cmpeq_epi8(y, slash), _mm_cmpeq_epi8(y, dot));
+        pair = _mm_and_si128(pair, _mm_cmpeq_epi8(x, slash));
+        __m128i odd = _mm_or_si128(_mm_cmpeq_epi8(x, percent), _mm_cmpeq_epi8(x, backslash));
+        odd = _mm_or_si128(odd, pc_scan_stops(raw.p + i, _mm_set1_epi8(PC_SCAN_VISIBLE)));
+        if (_mm_movemask_epi8(_mm_or_si128(pair, odd)))
+            return false;
+    }
+#endif
+    for (; i < raw.n; i++)
+        if (!plain_at(raw.p, raw.n, i))
+            return false;
+    return true;
+}
+
+/* Length of the UTF-8 sequence at p (RFC 3629: shortest form, no surrogates); 0 if there is
+ * none. */
+static size_t utf8_length(const uint8_t *p, size_t n)
+{
+    static const uint8_t second_min[5] = {0x90, 0x80, 0x80, 0x80, 0x80};
+    if (p[0] < 0x80)
+        return 1;
+    if (p[0] < 0xc2 || p[0] > 0xf4)
+        return 0;
+    size_t length = p[0] < 0xe0 ? 2 : p[0] < 0xf0 ? 3 : 4;
+    uint8_t low = p[0] == 0xe0 ? 0xa0 : p[0] >= 0xf0 ? second_min[p[0] - 0xf0] : 0x80;
+    uint8_t high = p[0] == 0xed ? 0x9f : p[0] == 0xf4 ? 0x8f : 0xbf;
+    if (n < length || p[1] < low || p[1] > high)
+        return 0;
+    for (size_t i = 2; i < length; i++)
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    return length;
+}
+
+static bool is_utf8(const uint8_t *p, size_t n)
+{
+    for (size_t i = 0, step; i < n; i += step)
+        if ((step = utf8_length(p + i, n - i)) == 0)
+            return false;
+    return true;
+}
+
+/* Decodes the escape at p ("%" and n - 1 more bytes); -EINVAL where path.h refuses. */
+static int decode_escape(const uint8_t *p, size_t n, uint8_t *ret_byte)
+{
+    if (n < 3 || !pc_char_is(p[1], PC_CHAR_HEX) || !pc_char_is(p[2], PC_CHAR_HEX))
+        return -EINVAL;
+    uint8_t byte = (uint8_t)(pc_char_hex(p[1]) << 4 | pc_char_hex(p[2]));
+    if (byte < 0x20 || byte == 0x7f || byte == '/' || byte == '\\')
+        return -EINVAL;
+    if (byte == '%' && n >= 5 && pc_char_is(p[3], PC_CHAR_HEX) && pc_char_is(p[4], PC_CHAR_HEX))
+        return -EINVAL;
+    *ret_byte = byte;
+    return 0;
+}
+
+/* Decodes raw[*i..) up to the next '/' into out. */
+static int decode_segment(struct pc_bytes raw, size_t *i, uint8_t *out, size_t *ret_n)
+{
+    size_t n = 0;
+    bool high = false;
+    while (*i < raw.n && raw.p[*i] != '/') {
+        uint8_t c = raw.p[*i], step = 1;
+        if (c == '%') {
+            if (decode_escape(raw.p + *i, raw.n - *i, &c))
+                return -EINVAL;
+            step = 3;
+        } else if (c <= ' ' || c == 0x7f || c == '\\') {
+            return -EINVAL;
+        }
+        high |= c >= 0x80;
+        out[n++] = c;
+        *i += step;
+    }
+    if (high && !is_utf8(out, n))
+        return -EINVAL;
+    *ret_n = n;
+    return 0;
+}
+
+/* 1 for ".", 2 for "..", 0 for an ordinary segment, -EINVAL for a dot segment with parameters:
+ * some backends cut ";x" off before they resolve the dots. */
+static int dots_of(const uint8_t *segment, size_t n)
+{
+    size_t dots = 0;
+    while (dots < n && segment[dots] == '.')
+        dots++;
+    if (dots == 0 || dots > 2)
+        return 0;
+    if (dots < n)
+        return segment[dots] == ';' ? -EINVAL : 0;
+    return (int)dots;
+}
+
+/* Appends one decoded segment (already at out[*len + 1..)) with its slash, or resolves it. */
+static int apply_segment(uint8_t *out, size_t *len, size_t segment_n, bool last)
+{
+    int dots = dots_of(out + *len + 1, segment_n);
+    if (dots < 0 || (dots == 2 && *len == 0))
+        return -EINVAL;
+    if (dots == 0) {
+        out[*len] = '/';
+        *len += 1 + segment_n;
+        return 0;
+    }
+    if (dots == 2)
+        do
+            --*len;
+        while (out[*len] != '/');
+    if (last)
+        out[(*len)++] = '/';
+    return 0;
+}
+
+int pc_path_canonical(struct pc_bytes raw, uint8_t *scratch, size_t cap, struct pc_bytes *ret_path)
+{
+    if (raw.n == 0 || raw.p[0] != '/')
+        return -EINVAL;
+    if (PC_LIKELY(is_plain(raw))) {
+        *ret_path = raw;
+        return 0;
+    }
+    if (cap < raw.n)
+        return -ENOBUFS;
+    size_t len = 0; /* out[0..len) is canonical and does not end in '/' until the last segment */
+    for (size_t i = 0; i < raw.n;) {
+        size_t n = 0;
+        while (i < raw.n && raw.p[i] == '/')
+            i++;
+        if (decode_segment(raw, &i, scratch + len + 1, &n) ||
+            apply_segment(scratch, &len, n, i == raw.n))
+            return -EINVAL;
+    }
+    PC_ASSERT(len > 0 && len <= raw.n && scratch[0] == '/');
+    *ret_path = pc_bytes_of(scratch, len);
+    return 0;
+}
+
+/* ---- URI references ---- */
+
+static bool cut_scheme(struct pc_bytes *uri, struct pc_bytes *ret_scheme)
+{
+    for (size_t n = 4; n <= 5; n++) {
+        if (uri->n < n + 3 || memcmp(uri->p + n, "://", 3))
+            continue;
+        struct pc_bytes scheme = {uri->p, n};
+        if (!pc_bytes_eq_nocase(scheme, n == 4 ? PC_LIT("http") : PC_LIT("https")))
+            return false;
+        *ret_scheme = scheme;
+        *uri = pc_bytes_of(uri->p + n + 3, uri->n - n - 3);
+        return true;
+    }
+    return false;
+}
+
+/* No blank, control byte or fragment. */
+static bool is_reference_text(struct pc_bytes s)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] <= ' ' || s.p[i] == 0x7f || s.p[i] == '#')
+            return false;
+    return true;
+}
+
+int pc_uri_split(struct pc_bytes uri, struct pc_uri *ret_uri)
+{
+    struct pc_uri u = {0};
+    if (uri.n == 0 || !is_reference_text(uri))
+        return -EINVAL;
+    if (uri.p[0] != '/') {
+        if (!cut_scheme(&uri, &u.scheme))
+            return -EINVAL;
+        size_t n = 0;
+        while (n < uri.n && uri.p[n] != '/' && uri.p[n] != '?')
+            n++;
+        u.authority = pc_bytes_of(uri.p, n);
+        uri = pc_bytes_of(uri.p + n, uri.n - n);
+        if (n == 0 || !pc_authority_valid(u.authority))
+            return -EINVAL;
+    }
+    const uint8_t *mark = uri.n ? memchr(uri.p, '?', uri.n) : NULL;
+    u.path = pc_bytes_of(uri.p, mark ? (size_t)(mark - uri.p) : uri.n);
+    if (mark) {
+        u.has_query = true;
+        u.query = pc_bytes_of(mark + 1, uri.n - u.path.n - 1);
+    }
+    *ret_uri = u;
+    return 0;
+}
+
+/* ---- authorities ---- */
+
+static bool is_port(const uint8_t *p, const uint8_t *end)
+{
+    uint32_t port = 0;
+    for (; p < end; p++) {
+        if (!pc_char_is(*p, PC_CHAR_DIGIT))
+            return false;
+        port = port * 10 + (*p - '0');
+        if (port > UINT16_MAX)
+            return false;
+    }
+    return true; /* RFC 3986 allows "host:" */
+}
+
+bool pc_authority_valid(struct pc_bytes authority)
+{
+    const uint8_t *p = authority.p, *end = p + authority.n;
+    if (authority.n && *p == '[') {
+        const uint8_t *close = memchr(p, ']', authority.n);
+        struct pc_ip ip;
+        if (!close || !memchr(p, ':', (size_t)(close - p)) ||
+            pc_ip_parse(pc_bytes_of(p + 1, (size_t)(close - p - 1)), &ip))
+            return false;
+        p = close + 1;
+    } else {
+        while (p < end && pc_char_is(*p, PC_CHAR_HOST))
+            p++;
+        if (p == authority.p)
+            return authority.n == 0; /* a port needs a host */
+    }
+    return p == end || (*p == ':' && is_port(p + 1, end));
+}
+
+struct pc_bytes pc_authority_host(struct pc_bytes authority)
+{
+    if (authority.n && authority.p[0] == '[') {
+        const uint8_t *close = memchr(authority.p, ']', authority.n);
+        PC_ASSERT(close);
+        return pc_bytes_of(authority.p + 1, (size_t)(close - authority.p - 1));
+    }
+    const uint8_t *colon = authority.n ? memchr(authority.p, ':', authority.n) : NULL;
+    return colon ? pc_bytes_of(authority.p, (size_t)(colon - authority.p)) : authority;
+}
