@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+// The endpoint table the server itself publishes at GET /: every row is called without a
+// credential, with too weak a one, and on a listener without its role. A new endpoint is covered
+// without a change here.
+import assert from 'node:assert/strict';
+import { after, before, test } from 'node:test';
+import { Server } from './lib/server.mjs';
+
+const PERMISSIONS = ['none', 'token', 'gateway', 'operator', 'admin'];
+const LISTENERS = ['gateway', 'public', 'admin'];
+const UNSAFE_TO_CALL = /shutdown|stop|drain/;
+
+let server;
+let endpoints;
+before(async () => {
+  server = await Server.start();
+  ({ endpoints } = (await server.get('/')).json);
+});
+after(() => server?.stop());
+
+// "{kind}" and "{id}" in a path become samples.
+const sample = (path) => path.replace(/\{kind\}/g, 'token').replace(/\{[^}]*\}/g, 'x');
+const roles = (row) => (Array.isArray(row.role) ? row.role : String(row.role).split(/[ ,|]+/));
+
+async function call(row, listener, headers = {}) {
+  const http = await server.http(listener);
+  const body = row.method === 'POST' || row.method === 'DELETE' || row.method === 'PUT' ? {} : undefined;
+  try {
+    return await http.request(row.method, sample(row.path), { headers, body });
+  } finally {
+    http.close();
+  }
+}
+
+test('GET / lists the endpoints, every cell filled', () => {
+  assert.ok(endpoints.length >= 10);
+  for (const row of endpoints) {
+    for (const column of ['method', 'path', 'role', 'permission', 'summary']) assert.ok(row[column]?.length, `${row.path}: ${column}`);
+    for (const role of roles(row)) assert.ok([...LISTENERS, 'any'].includes(role), `${row.path}: ${role}`);
+  }
+  const paths = endpoints.map((row) => row.path);
+  for (const path of ['/', '/v1/auth', '/v1/auth/nginx', '/v1/check', '/v1/revoke', '/health', '/readiness', '/liveness', '/metrics']) {
+    assert.ok(paths.includes(path), path);
+  }
+});
+
+test('every endpoint is refused without a credential, unless its permission is none', async () => {
+  let checked = 0;
+  for (const row of endpoints.filter((r) => !UNSAFE_TO_CALL.test(r.path))) {
+    const { status } = await call(row, 'http');
+    if (row.permission === 'none') assert.ok(![401, 403].includes(status), `${row.method} ${row.path}: ${status}`);
+    else assert.equal(status, 401, `${row.method} ${row.path}`);
+    checked++;
+  }
+  assert.ok(checked >= 10);
+});
+
+test('every endpoint is refused with a made-up credential', async () => {
+  for (const row of endpoints.filter((r) => !['none'].includes(r.permission) && !UNSAFE_TO_CALL.test(r.path))) {
+    const forged = `pcadm_${'0'.repeat(16)}_${'0'.repeat(64)}`;
+    assert.equal((await call(row, 'http', { Authorization: `Bearer ${forged}` })).status, 401, `${row.method} ${row.path}`);
+  }
+});
+
+test('every endpoint is 403 for a role below its permission', async () => {
+  for (const row of endpoints.filter((r) => !UNSAFE_TO_CALL.test(r.path))) {
+    const need = PERMISSIONS.indexOf(row.permission);
+    for (const role of ['gateway', 'operator']) {
+      if (need <= PERMISSIONS.indexOf(role)) continue;
+      const { status } = await call(row, 'http', server.bearer(role));
+      assert.equal(status, 403, `${row.method} ${row.path} as ${role}`);
+    }
+  }
+});
+
+test('every endpoint is 404 on a listener without its role, with and without a credential', async () => {
+  let checked = 0;
+  for (const row of endpoints) {
+    for (const listener of LISTENERS.filter((l) => !roles(row).includes(l) && !roles(row).includes('any'))) {
+      for (const headers of [{}, server.bearer('admin')]) {
+        const { status } = await call(row, listener, headers);
+        assert.ok([403, 404].includes(status), `${row.method} ${row.path} on ${listener}: ${status}`);
+        checked++;
+      }
+    }
+  }
+  assert.ok(checked > 0);
+});
+
+test('the wrong listener answers alike whether or not the endpoint exists', async () => {
+  const row = endpoints.find((r) => roles(r).join() === 'admin');
+  const real = await call(row, 'public');
+  const none = await call({ ...row, path: '/no/such/thing' }, 'public');
+  if (real.status === 404) assert.equal(real.json.error.code, none.json.error.code);
+});
+
+test('expired and revoked credentials are refused after a reload', async () => {
+  const own = await Server.start();
+  try {
+    const fs = await import('node:fs');
+    const { until } = await import('./lib/wait.mjs');
+    const file = own.config.admin.tokens_file;
+    const set = JSON.parse(fs.readFileSync(file, 'utf8'));
+    const revoked = { kind: 'token', id: 'x', ttl: 60 };
+    assert.equal((await own.revoke(revoked)).status, 200);
+    set.tokens.find((t) => t.role === 'operator').revoked = Math.floor(Date.now() / 1000) - 1;
+    fs.writeFileSync(file, JSON.stringify(set), { mode: 0o600 });
+    own.signal('SIGHUP');
+    await until('the credential to be refused', async () => (await own.revoke(revoked)).status === 401);
+    assert.equal((await own.revoke(revoked, { role: 'admin' })).status, 200);
+  } finally {
+    await own.stop();
+  }
+});
+
+test('a listener off loopback without roles is refused with the key to set', async () => {
+  const own = new Server();
+  own.config.listeners = [{ name: 'http', address: '0.0.0.0:0', protocols: ['http1'] }];
+  own.writeConfig();
+  const { code, log } = await own.startRefused();
+  assert.notEqual(code, 0);
+  assert.match(log, /roles/);
+});
+
+test('--dev is refused off loopback', async () => {
+  const own = new Server();
+  own.config.listeners = [{ name: 'http', address: '0.0.0.0:0', protocols: ['http1'], roles: ['gateway'] }];
+  own.writeConfig();
+  const { code } = await own.startRefused(['--dev']);
+  assert.notEqual(code, 0);
+});
