@@ -102,13 +102,13 @@ struct pc_conn *pc_conn_get(struct pc_core *core, struct pc_conn_ref ref);
 
 /* ---- input ---- */
 
-/* Stop calling input() and eof(), e.g. while an answer is awaited. Idempotent. At most about
- * input_max_bytes more are read; then the kernel's window closes. */
+/* Stop calling input() and eof(), e.g. while an answer is awaited. Idempotent. About 32 KiB more
+ * are read; then the kernel's window closes. */
 void pc_conn_pause(struct pc_conn *c);
 /* Undo it: unconsumed bytes are delivered again later in this turn, or in the next. Idempotent. */
 void pc_conn_resume(struct pc_conn *c);
-/* The message being received needs this many bytes in all: room is made at once instead of by
- * doubling. More than input_max_bytes is -PC_E_TOO_LARGE territory: returns PC_E_TOO_LARGE. */
+/* The message that begins at the first unconsumed byte has this many bytes: room is made at once
+ * instead of by doubling. PC_E_TOO_LARGE beyond input_max_bytes. */
 int pc_conn_expect(struct pc_conn *c, size_t total_bytes);
 
 /* ---- output ---- */
