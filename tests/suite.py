@@ -119,12 +119,14 @@ def configure(suite, preset):
 
 
 def build(suite, preset, targets=()):
-    """Builds all, or with a filter only what the chosen tests need."""
+    """Builds all, or with a filter only what the chosen tests need. What does not build is a
+    failure; the tests of the rest still run."""
     name = f"build.{preset}"
     if not configure(suite, preset):
         return False
     began = time.monotonic()
-    status = call(name, ["cmake", "--build", "--preset", preset] + (["--target", *targets] if targets else []), 3600)
+    status = call(name, ["cmake", "--build", "--preset", preset] + (["--target", *targets] if targets else [])
+                  + ["--", "-k", "0"], 3600)
     suite.record("pass" if status == 0 else "fail", name, "" if status == 0 else tail(name))
     suite.show(name, time.monotonic() - began, int(status == 0), int(status != 0))
     return status == 0
@@ -177,8 +179,8 @@ def ctest(suite, preset, leave_out=()):
         if suite.filter is None:
             suite.record("fail", f"{preset}/ctest", "ctest lists no tests")
         return
-    if suite.filter is not None and not build(suite, preset, sorted(set(chosen.values()))):
-        return
+    if suite.filter is not None:
+        build(suite, preset, sorted(set(chosen.values())))
     report = os.path.join(LOGS, f"ctest.{preset}.xml")
     os.makedirs(LOGS, exist_ok=True)
     if os.path.exists(report):
@@ -441,10 +443,13 @@ def styles(suite):
 
 def quick(suite):
     styles(suite)
-    if suite.filter is not None and configure(suite, "debug") or suite.filter is None and build(suite, "debug"):
-        ctest(suite, "debug", leave_out=("bench",))
-        if wants_scenarios(suite, "debug"):
-            scenarios(suite, "debug", programs_of(suite, "debug"))
+    if not configure(suite, "debug"):
+        return
+    if suite.filter is None:
+        build(suite, "debug")
+    ctest(suite, "debug", leave_out=("bench",))
+    if wants_scenarios(suite, "debug"):
+        scenarios(suite, "debug", programs_of(suite, "debug"))
 
 
 def whole(suite):
@@ -455,8 +460,10 @@ def whole(suite):
             build(suite, preset)
     check_lint(suite)
     for preset, leave_out in (("asan", ("bench",)), ("tsan", ("bench", "fuzz")), ("release", ())):
-        if not (configure(suite, preset) if suite.filter is not None else build(suite, preset)):
+        if not configure(suite, preset):
             continue
+        if suite.filter is None:
+            build(suite, preset)
         ctest(suite, preset, leave_out)
         if preset != "tsan" and wants_scenarios(suite, preset):
             scenarios(suite, preset, programs_of(suite, preset))
