@@ -216,6 +216,9 @@ def check_format(suite):
     simple(suite, "style.format", ["clang-format-14", "--dry-run", "-Werror", *c_files(".c", ".h", ".cc")])
 
 
+LINT_RULES = [os.path.join(ROOT, ".clang-tidy"), os.path.join(ROOT, "tests", ".clang-tidy")]
+
+
 def lint_key(entry):
     """What the verdict on a file depends on: it, all it includes, its flags, the rules."""
     command = [a for a in entry["command"].split() if a != "-c"]
@@ -224,7 +227,7 @@ def lint_key(entry):
         del command[command.index("-o"):command.index("-o") + 2]
     deps = subprocess.run(command + ["-MM", "-MF", "-"], cwd=entry["directory"], capture_output=True, text=True, check=False).stdout
     digest = hashlib.sha256(" ".join(command).encode())
-    for path in sorted(deps.replace("\\\n", " ").split(":", 1)[-1].split()) + [os.path.join(ROOT, ".clang-tidy")]:
+    for path in sorted(deps.replace("\\\n", " ").split(":", 1)[-1].split()) + LINT_RULES:
         with open(os.path.join(entry["directory"], path), "rb") as file:
             digest.update(file.read())
     return digest.hexdigest()
@@ -246,6 +249,8 @@ def check_lint(suite):
     """clang-tidy over every C file; a verdict is remembered until something it depends on changes."""
     if not suite.wants("style.lint") or not configure(suite, "clang"):
         return
+    if suite.filter is not None:
+        build(suite, "clang", ["pc_link_gen"])  # generated headers
     began = time.monotonic()
     os.makedirs(os.path.join(LOGS, "lint"), exist_ok=True)
     with open(os.path.join(ROOT, "build", "clang", "compile_commands.json"), encoding="utf-8") as file:
