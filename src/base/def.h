@@ -23,7 +23,7 @@ extern "C" {
 #define PC_ALIGNED_LINE __attribute__((aligned(PC_CACHE_LINE)))
 #define PC_COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
-#define PC_CONTAINER_OF(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
+#define PC_CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 
 /* Prints the failed condition with its place to standard error and aborts. */
 PC_COLD void pc_assert_failed(const char *what, const char *file, int line)

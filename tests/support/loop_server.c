@@ -312,7 +312,9 @@ uint64_t loop_server_sum(struct loop_server *s, size_t offset)
     for (unsigned i = 0; i < pc_loop_cores(s->loop); i++) {
         struct pc_core_counters counters;
         pc_core_counters(pc_loop_core(s->loop, i), &counters);
-        sum += *(uint64_t *)((char *)&counters + offset);
+        uint64_t value;
+        memcpy(&value, (const char *)&counters + offset, sizeof value);
+        sum += value;
     }
     return sum;
 }

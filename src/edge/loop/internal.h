@@ -166,14 +166,25 @@ struct pc_loop {
                               (uint64_t)(n),                                                       \
                           memory_order_relaxed)
 
+/* The public part stands first in the whole. */
+static inline struct core *core_in(struct pc_core *core)
+{
+    return PC_CONTAINER_OF(core, struct core, pub);
+}
+
+static inline const struct core *core_in_const(const struct pc_core *core)
+{
+    return (const struct core *)(const void *)core;
+}
+
 static inline struct core *core_of(const struct pc_conn *c)
 {
-    return (struct core *)c->core;
+    return core_in(c->core);
 }
 
 static inline struct conn *conn_of(const struct pc_conn *c)
 {
-    return (struct conn *)c;
+    return (struct conn *)(uintptr_t)c;
 }
 
 /* The slot's connection; NULL when it was never used. */

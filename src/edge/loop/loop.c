@@ -342,7 +342,7 @@ uint32_t pc_loop_features(const struct pc_loop *loop)
 
 void pc_core_counters(const struct pc_core *core, struct pc_core_counters *ret_counters)
 {
-    const struct core_shared *s = &((const struct core *)core)->shared;
+    const struct core_shared *s = &core_in_const(core)->shared;
 #define COPY_COUNTER(name, help)                                                                   \
     ret_counters->name = atomic_load_explicit(&s->name, memory_order_relaxed);
     PC_CORE_COUNTERS(COPY_COUNTER)
@@ -354,11 +354,11 @@ void pc_core_counters(const struct pc_core *core, struct pc_core_counters *ret_c
 
 bool pc_core_overloaded(const struct pc_core *core)
 {
-    const struct core *k = (const struct core *)core;
+    const struct core *k = core_in_const(core);
     return atomic_load_explicit(&k->shared.overloaded, memory_order_relaxed);
 }
 
 void pc_core_assert_on(const struct pc_core *core)
 {
-    PC_ASSERT(pthread_equal(pthread_self(), ((const struct core *)core)->self));
+    PC_ASSERT(pthread_equal(pthread_self(), core_in_const(core)->self));
 }

@@ -13,17 +13,17 @@ bool mailbox_post(struct core *k, unsigned producer, void *msg)
 bool pc_core_post(struct pc_core *core, unsigned producer, void *msg)
 {
     PC_ASSERT(msg && ((uintptr_t)msg & 1) == 0); /* odd ones are the loop's own */
-    return mailbox_post((struct core *)core, producer, msg);
+    return mailbox_post(core_in(core), producer, msg);
 }
 
 void pc_core_notify(struct pc_core *core)
 {
-    pc_waker_notify(((struct core *)core)->waker);
+    pc_waker_notify(core_in(core)->waker);
 }
 
 bool pc_core_post_room(struct pc_core *core, unsigned producer, size_t n)
 {
-    struct core *k = (struct core *)core;
+    struct core *k = core_in(core);
     PC_ASSERT(producer < k->producers);
     return pc_spsc_room(k->mailbox[producer]) >= n;
 }

@@ -148,7 +148,7 @@ static void run_timers(struct core *k)
 int pc_core_timer(struct pc_core *core, unsigned period_ms, void (*fn)(struct pc_core *, void *),
                   void *arg)
 {
-    struct core *k = (struct core *)core;
+    struct core *k = core_in(core);
     PC_ASSERT_ON_CORE(core);
     PC_ASSERT(period_ms > 0 && fn);
     if (k->timer_count == PC_CORE_TIMERS_MAX)
