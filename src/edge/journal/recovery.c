@@ -42,18 +42,15 @@ struct row {
     enum advice advice;
 };
 
+/* clang-format off */
 static const struct row rows[PC_FOUND_COUNT] = {
 #define PC_RECOVERY_ROW(name, what, error, normal, strict, salvage, advice)                        \
-    [PC_FOUND_##name] = {                                                                          \
-        #name,                                                                                     \
-        what,                                                                                      \
-        error,                                                                                     \
-        {PC_RECOVERY_##normal, PC_RECOVERY_##strict, PC_RECOVERY_##salvage},                       \
-        ADVICE_##advice
-    },
+    [PC_FOUND_##name] = {#name, what, error,                                                       \
+        {PC_RECOVERY_##normal, PC_RECOVERY_##strict, PC_RECOVERY_##salvage}, ADVICE_##advice},
     PC_RECOVERY_TABLE(PC_RECOVERY_ROW)
 #undef PC_RECOVERY_ROW
 };
+/* clang-format on */
 
 static const char *const action_text[PC_RECOVERY_ACTIONS] = {
     [PC_RECOVERY_CREATE] = "a new journal begins",
