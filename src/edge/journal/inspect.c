@@ -234,7 +234,9 @@ int pc_inspect_records(struct pc_inspect *i, uint64_t after, uint64_t upto,
     struct pc_survey s = {.dir = i->dir, .findings = &findings, .batch = dump_batch, .arg = &d};
     int err = pc_survey_run(&s);
     pc_survey_free(&s);
-    return d.answer ? d.answer : explain(i, &findings, err, why);
+    if (d.answer)
+        return d.answer;
+    return err ? explain(i, &findings, err, why) : pc_findings_result(&findings, why);
 }
 
 static int count_records(void *arg, const struct pc_batch *b, bool loose)

@@ -283,7 +283,9 @@ static int write_start(struct opening *o)
 {
     struct pc_journal *j = o->j;
     uint8_t payload[PC_SALVAGE_BYTES];
-    struct pc_salvage_mark mark = {o->survey.snapshot_position, o->survey.oldest_first};
+    const struct pc_dir_numbers *segments = &o->survey.listing.segments;
+    struct pc_salvage_mark mark = {o->survey.snapshot_position,
+                                   segments->n ? segments->v[0] : j->number};
     uint32_t flags = PC_BATCH_START | (o->findings.skipped ? PC_BATCH_SALVAGE : 0u);
     size_t n = o->findings.skipped ? sizeof payload : 0;
     pc_salvage_mark_encode(&mark, payload);
@@ -353,13 +355,16 @@ int pc_journal_open(const struct pc_journal_options *options, const struct pc_re
     int err = check_options(options, why);
     if (err)
         return err;
-    struct opening o = {
-        .options = options,
-        .replay = replay,
-        .findings = {.mode = options->recover, .tell = replay->finding, .ctx = replay->ctx},
-        .survey = {.findings = &o.findings,      .snapshot = on_snapshot, .batch = on_batch, .arg = &o},
-        .recovered = {.last_time_ms = INT64_MIN },
-    };
+    struct opening o = {.options = options, .replay = replay};
+    o.findings.mode = options->recover;
+    o.findings.tell = replay->finding;
+    o.findings.ctx = replay->ctx;
+    o.survey.findings = &o.findings;
+    o.survey.snapshot = on_snapshot;
+    o.survey.batch = on_batch;
+    o.survey.arg = &o;
+    o.recovered.last_time_ms = INT64_MIN;
+    pc_fail(why, 0, "%s", "");
     o.j = journal_new(options);
     if (!o.j)
         return pc_fail(why, -ENOMEM, "out of memory");
@@ -371,6 +376,9 @@ int pc_journal_open(const struct pc_journal_options *options, const struct pc_re
     pc_survey_free(&o.survey);
     if (err) {
         pc_journal_close(o.j);
+        /* Neither a refusal nor the lock, and a callback that failed did not say why. */
+        if (why && !why->text[0])
+            pc_fail(why, err, "recovery of %s stopped: %s", options->dir, pc_strerror(err));
         return err;
     }
     *ret_journal = o.j;

@@ -99,15 +99,16 @@ static int read_identity(struct pc_survey *s)
     return 0;
 }
 
-/* Whether the segments continue a state that covers `position`, or did so when damage before the
- * newest salvage mark was accepted. */
+/* Whether the segments continue a state that covers `position`, or an operator accepted, with the
+ * newest salvage mark, that they do not. */
 static bool segments_reach(const struct pc_survey *s, uint64_t position)
 {
-    if (s->oldest_first == 0)
+    if (s->oldest_first && s->oldest_first <= position + 1)
+        return true;
+    if (s->mark_first == 0)
         return false;
-    return s->oldest_first <= position + 1 ||
-           (s->mark_first && s->mark.snapshot_position == position &&
-            s->oldest_first <= s->mark.oldest_first);
+    return s->mark_first <= position + 1 || (s->mark.snapshot_position == position &&
+                                             s->listing.segments.v[0] <= s->mark.oldest_segment);
 }
 
 /* Opens the newest snapshot that is whole; *ret_damaged is the newest that is not (0 = none). */
