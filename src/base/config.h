@@ -38,7 +38,8 @@ struct pc_words {
     unsigned n;
 };
 
-enum pc_protocol { PC_PROTOCOL_HTTP1, PC_PROTOCOL_RESP };
+/* Not "enum pc_protocol": struct pc_protocol is the loop's function table. */
+enum pc_wire_protocol { PC_PROTOCOL_HTTP1, PC_PROTOCOL_RESP };
 
 /* Roles of a listener: bits. */
 #define PC_ROLE_GATEWAY 1u
@@ -58,10 +59,11 @@ struct pc_config_listener {
     uint64_t backlog;
     /* Derived by pc_config_load(). */
     struct pc_address parsed;
-    enum pc_protocol protocol;
+    enum pc_wire_protocol protocol;
     unsigned role_bits;
-    struct pc_cidr *peers;
+    struct pc_cidr *peers; /* of trusted_peers, without the word "unix" */
     unsigned peer_count;
+    bool trust_unix_peers; /* trusted_peers has the word "unix" */
     uint8_t source[PC_CONFIG_KEYS_MAX];
 };
 
@@ -98,13 +100,16 @@ struct pc_config {
     unsigned durability;
     int64_t async_interval_ms, shutdown_grace_ms;
     struct {
-        const char *issuer, *role_claim, *tokens_file, *token_file;
+        /* tokens_file: hashed tokens (admin_tokens.h); token_file: one token's text. */
+        const char *issuer, *tokens_file, *token_file;
+        /* Values of the issuer's claim of roles that give the role here. */
         struct pc_words gateway_values, operator_values, admin_values;
     } admin;
     struct {
         bool trust_loopback;
-        uint64_t max_pipeline, max_bulk_bytes, output_buffer_bytes;
-        int64_t idle_timeout_ms;
+        uint64_t max_pipeline; /* commands of one connection answered per turn */
+        uint64_t output_buffer_bytes;
+        int64_t idle_timeout_ms; /* 0: never */
     } resp;
     struct {
         uint64_t segment_bytes, snapshot_bytes, outbox_max_bytes;
@@ -115,22 +120,23 @@ struct pc_config {
         int64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, request_timeout_ms;
     } http;
     struct {
-        uint64_t max_connections; /* of the whole process */
+        uint64_t max_connections; /* per core */
         int64_t queue_delay_ms;
-        uint64_t writer_queue; /* mutations waiting per core, a power of two */
+        uint64_t writer_queue;  /* mutations waiting per core, a power of two */
     } limits;
     struct {
         uint64_t entries, failures; /* per core */
     } token_cache;
     struct {
-        double fraction, client_share;
+        double fraction;     /* of a core's time */
+        double client_share; /* of a core's time, for one client */
     } signature_budget;
     struct {
         struct pc_words origins;
         bool allow_all;
     } cors;
     struct {
-        const char *level;
+        unsigned level; /* enum pc_log_level */
         double decisions_sample;
     } log;
     struct {
@@ -147,7 +153,6 @@ struct pc_config {
     bool dev; /* only by --dev */
     char hash[PC_CONFIG_HASH_CHARS + 1];
     uint8_t source[PC_CONFIG_KEYS_MAX];
-    bool listeners_given, prefixes_given; /* not the default lists */
     void *memory;                         /* everything above that is not inline */
 };
 
