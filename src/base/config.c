@@ -70,6 +70,15 @@ struct pc_record pc_config_entry(struct pc_config *c, const struct pc_key *list_
     return r;
 }
 
+const struct pc_key *pc_config_key(const struct pc_key_table *t, const char *path)
+{
+    for (unsigned i = 0; i < t->count; i++)
+        if (strcmp(t->keys[i].path, path) == 0)
+            return &t->keys[i];
+    PC_ASSERT(!"no such key");
+    return NULL;
+}
+
 /* ---- Setting one value. ---- */
 
 static int refuse(struct pc_config_loader *l, const struct pc_record *r, const struct pc_key *k,
@@ -130,24 +139,26 @@ static int set_fraction(struct pc_config_loader *l, const struct pc_record *r,
     return 0;
 }
 
+static void put_bound(struct pc_buf *b, const struct pc_key *k, int64_t bound)
+{
+    if (k->type == PC_KEY_DURATION)
+        pc_duration_format(bound, b);
+    else if (k->type == PC_KEY_SIZE)
+        pc_size_format((uint64_t)bound, b);
+    else
+        pc_buf_i64(b, bound);
+}
+
 /* Says the range in the key's own unit. */
 static int out_of_range(struct pc_config_loader *l, const struct pc_record *r,
                         const struct pc_key *k)
 {
     char text[96];
     struct pc_buf b = pc_buf_of(text, sizeof text - 1);
-    void (*const put_u64)(struct pc_buf *, uint64_t) =
-        k->type == PC_KEY_SIZE ? pc_size_format : pc_buf_u64;
     pc_buf_lit(&b, "must be between ");
-    if (k->type == PC_KEY_DURATION) {
-        pc_duration_format(k->min, &b);
-        pc_buf_lit(&b, " and ");
-        pc_duration_format(k->max, &b);
-    } else {
-        put_u64(&b, (uint64_t)k->min);
-        pc_buf_lit(&b, " and ");
-        put_u64(&b, (uint64_t)k->max);
-    }
+    put_bound(&b, k, k->min);
+    pc_buf_lit(&b, " and ");
+    put_bound(&b, k, k->max);
     text[b.len] = 0;
     return refuse(l, r, k, -ERANGE, text);
 }
@@ -190,6 +201,8 @@ int pc_config_set_words(struct pc_config_loader *l, const struct pc_record *r,
 {
     if (n > PC_CONFIG_WORDS_MAX)
         return refuse(l, r, k, PC_E_TOO_LARGE, "too many words");
+    if (n == 0 && *k->default_text)
+        return refuse(l, r, k, -EINVAL, "must not be empty");
     const char **v = pc_config_alloc(l->config, (n + 1) * sizeof *v);
     if (!v)
         return refuse(l, r, k, -ENOMEM, "out of memory");

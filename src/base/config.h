@@ -46,7 +46,7 @@ enum pc_wire_protocol { PC_PROTOCOL_HTTP1, PC_PROTOCOL_RESP };
 #define PC_ROLE_PUBLIC  2u
 #define PC_ROLE_ADMIN   4u
 
-enum pc_forwarded { PC_FORWARDED_NONE, PC_FORWARDED_X_FORWARDED_FOR, PC_FORWARDED_RFC7239 };
+enum pc_client_source { PC_CLIENT_IS_PEER, PC_CLIENT_X_FORWARDED_FOR, PC_CLIENT_FORWARDED };
 
 struct pc_config_listener {
     const char *name; /* also the name of a socket passed in by LISTEN_FDNAMES */
@@ -54,7 +54,7 @@ struct pc_config_listener {
     struct pc_words protocols;     /* exactly one, see protocol */
     struct pc_words roles;         /* see role_bits */
     struct pc_words trusted_peers; /* see peers */
-    unsigned forwarded;            /* enum pc_forwarded */
+    unsigned forwarded;            /* enum pc_client_source */
     uint64_t unix_mode;            /* octal in the file: "0660" */
     uint64_t backlog;
     /* Derived by pc_config_load(). */
@@ -122,7 +122,7 @@ struct pc_config {
     struct {
         uint64_t max_connections; /* per core */
         int64_t queue_delay_ms;
-        uint64_t writer_queue;  /* mutations waiting per core, a power of two */
+        uint64_t writer_queue; /* mutations waiting per core, a power of two */
     } limits;
     struct {
         uint64_t entries, failures; /* per core */
@@ -153,7 +153,7 @@ struct pc_config {
     bool dev; /* only by --dev */
     char hash[PC_CONFIG_HASH_CHARS + 1];
     uint8_t source[PC_CONFIG_KEYS_MAX];
-    void *memory;                         /* everything above that is not inline */
+    void *memory; /* everything above that is not inline */
 };
 
 struct pc_config_options {

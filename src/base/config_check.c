@@ -18,7 +18,11 @@ static const char *const algorithms[] = {"EdDSA", "ES256", "ES384", "RS256", "RS
 static const struct {
     const char *name;
     unsigned bit;
-} roles[] = {{"gateway", PC_ROLE_GATEWAY}, {"public", PC_ROLE_PUBLIC}, {"admin", PC_ROLE_ADMIN}};
+} roles[] = {
+    {"gateway", PC_ROLE_GATEWAY},
+    {"public",  PC_ROLE_PUBLIC },
+    {"admin",   PC_ROLE_ADMIN  }
+};
 
 static int refuse(struct pc_why *why, const char *list, unsigned i, const char *key,
                   const char *what, const char *value)
@@ -67,7 +71,7 @@ static int derive_peers(struct pc_config_loader *l, unsigned i, struct pc_config
             return refuse(l->why, "listeners", i, "trusted_peers",
                           "not a network such as 10.0.0.0/8", w->v[k]);
     }
-    if (each->forwarded != PC_FORWARDED_NONE && w->n == 0)
+    if (each->forwarded != PC_CLIENT_IS_PEER && w->n == 0)
         return refuse(l->why, "listeners", i, "trusted_peers",
                       "must name the proxies that forwarded headers are believed from", NULL);
     return 0;
@@ -177,7 +181,7 @@ static int check_prefix(const struct pc_config *c, unsigned i, struct pc_why *wh
     if (*each->issuer && !find_issuer(c, each->issuer))
         return refuse(why, list, i, "issuer", "no such issuer is configured", each->issuer);
     /* The built-in prefix stays without an issuer; then its commands say what is missing. */
-    bool written = each->source[0] != PC_FROM_DEFAULT;
+    bool written = each->source[0] != PC_FROM_DEFAULT; /* row 0 is the prefix itself */
     if (!*each->issuer && c->issuer_count > 1 && written)
         return refuse(why, list, i, "issuer", "must be named: several are configured", NULL);
     return 0;
@@ -190,35 +194,42 @@ static int check_origins(const struct pc_config *c, struct pc_why *why)
     for (unsigned i = 0; i < c->cors.origins.n; i++) {
         const char *origin = c->cors.origins.v[i], *host = strstr(origin, "://");
         if (!host || !host[3] || strpbrk(host + 3, "/?# *"))
-            return pc_fail(why, -EINVAL, "cors.origins: not an origin such as https://app.example: %.200s",
+            return pc_fail(why, -EINVAL,
+                           "cors.origins: not an origin such as https://app.example: %.200s",
                            origin);
     }
     return 0;
 }
 
-/* Each rule that only compares values: what must hold, and what is said otherwise. */
+struct rule {
+    bool holds;
+    const char *says;
+};
+#define RULE(condition, words)                                                                     \
+    {                                                                                              \
+        .holds = (condition), .says = (words)                                                      \
+    }
+
+/* The rules that only compare values: what must hold, and what is said otherwise. */
 static int check_values(const struct pc_config *c, struct pc_why *why)
 {
-    const struct {
-        bool holds;
-        const char *says;
-    } rules[] = {
-        {*c->data_dir, "data_dir: must not be empty"},
-        {c->listener_count > 0, "listeners: names none"},
-        {(c->limits.writer_queue & (c->limits.writer_queue - 1)) == 0,
-         "limits.writer_queue: must be a power of two"},
-        {c->journal.segment_bytes % JOURNAL_BLOCK == 0,
-         "journal.segment: must be a multiple of 4KiB"},
-        {c->journal.outbox_max_bytes >= 2 * c->journal.segment_bytes,
-         "journal.outbox_max: must hold at least two segments"},
-        {c->signature_budget.fraction >= FRACTION_MIN,
-         "signature_budget.fraction: must be at least 0.001, or no new token is ever accepted"},
-        {c->signature_budget.client_share >= FRACTION_MIN &&
-             c->signature_budget.client_share <= c->signature_budget.fraction,
-         "signature_budget.client_share: must be at least 0.001 and at most the fraction"},
-        {!c->cors.allow_all || c->dev, "cors.allow_all: only in development mode (--dev)"},
-        {!*c->admin.issuer || find_issuer(c, c->admin.issuer),
-         "admin.issuer: no such issuer is configured"},
+    const struct rule rules[] = {
+        RULE(*c->data_dir, "data_dir: must not be empty"),
+        RULE(c->listener_count > 0, "listeners: names none"),
+        RULE((c->limits.writer_queue & (c->limits.writer_queue - 1)) == 0,
+             "limits.writer_queue: must be a power of two"),
+        RULE(c->journal.segment_bytes % JOURNAL_BLOCK == 0,
+             "journal.segment: must be a multiple of 4KiB"),
+        RULE(c->journal.outbox_max_bytes >= 2 * c->journal.segment_bytes,
+             "journal.outbox_max: must hold at least two segments"),
+        RULE(c->signature_budget.fraction >= FRACTION_MIN,
+             "signature_budget.fraction: must be at least 0.001, or no new token is ever accepted"),
+        RULE(c->signature_budget.client_share >= FRACTION_MIN &&
+                 c->signature_budget.client_share <= c->signature_budget.fraction,
+             "signature_budget.client_share: must be at least 0.001 and at most the fraction"),
+        RULE(!c->cors.allow_all || c->dev, "cors.allow_all: only in development mode (--dev)"),
+        RULE(!*c->admin.issuer || find_issuer(c, c->admin.issuer),
+             "admin.issuer: no such issuer is configured"),
     };
     for (size_t i = 0; i < PC_COUNT(rules); i++)
         if (!rules[i].holds)
@@ -242,13 +253,13 @@ static int check_reach(const struct pc_config *c, unsigned i, bool have_admin_to
                        struct pc_why *why)
 {
     const struct pc_config_listener *each = &c->listeners[i];
-    static const size_t roles_row = 3; /* of the table of listeners; asserted by a test */
+    const struct pc_key_table *t = &pc_config_key(&pc_config_root, "listeners")->list->table;
     if (pc_address_is_local(&each->parsed))
         return 0;
     if (c->dev)
         return refuse(why, "listeners", i, "address",
                       "development mode listens on this machine only", each->address);
-    if (each->source[roles_row] == PC_FROM_DEFAULT)
+    if (each->source[pc_config_key(t, "roles") - t->keys] == PC_FROM_DEFAULT)
         return refuse(why, "listeners", i, "roles",
                       "must say what other machines may ask (gateway, public, admin) on",
                       each->address);

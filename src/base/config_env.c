@@ -83,9 +83,7 @@ static bool is_no_key(const char *name, size_t n)
 /* The listener whose port the short variable replaces, or NULL. */
 static const char *listener_of_port(const char *name)
 {
-    return strcmp(name, "HTTP_PORT") == 0   ? "http"
-           : strcmp(name, "RESP_PORT") == 0 ? "resp"
-                                            : NULL;
+    return strcmp(name, "HTTP_PORT") == 0 ? "http" : strcmp(name, "RESP_PORT") == 0 ? "resp" : NULL;
 }
 
 static int set_port(struct pc_config_loader *l, const char *listener, const char *variable,
@@ -99,15 +97,16 @@ static int set_port(struct pc_config_loader *l, const char *listener, const char
     if (pc_bytes_to_u64(pc_bytes_str(value), &port) || port > UINT16_MAX)
         return pc_fail(l->why, -EINVAL, "%s: " PREFIX "%s: not a port", l->origin, variable);
     for (unsigned i = 0; i < c->listener_count; i++) {
-        struct pc_config_listener *each = &c->listeners[i];
+        const struct pc_config_listener *each = &c->listeners[i];
         if (strcmp(each->name, listener) != 0)
             continue;
         if (pc_address_parse(pc_bytes_str(each->address), &address) || address.ip.family == 0)
             break;
         address.port = (uint16_t)port;
         pc_address_format(&address, &b);
-        each->address = pc_config_strdup(c, pc_bytes_of(text, b.len));
-        return each->address ? 0 : pc_fail(l->why, -ENOMEM, "out of memory");
+        const struct pc_key *list = pc_config_key(&pc_config_root, "listeners");
+        const struct pc_record r = pc_config_entry(c, list, i);
+        return pc_config_set(l, &r, pc_config_key(r.table, "address"), pc_bytes_of(text, b.len));
     }
     return pc_fail(l->why, -EINVAL, "%s: " PREFIX "%s: no listener \"%s\" with a port", l->origin,
                    variable, listener);

@@ -26,9 +26,9 @@ struct pc_list;
 struct pc_key {
     const char *path; /* "http.idle_timeout": at most one dot; sections stand together */
     enum pc_key_type type;
-    size_t offset; /* of the value in the structure of its table */
+    size_t offset;            /* of the value in the structure of its table */
     const char *default_text; /* words: separated by commas */
-    int64_t min, max;
+    int64_t min, max;         /* of a list: min is the fewest entries */
     const char *choices[PC_KEY_CHOICES_MAX];
     const char *help;
     const struct pc_list *list; /* PC_KEY_LIST */
@@ -87,6 +87,8 @@ int pc_config_set_words(struct pc_config_loader *l, const struct pc_record *r,
 struct pc_record pc_config_entry(struct pc_config *c, const struct pc_key *list_key, unsigned i);
 unsigned *pc_config_list_count(struct pc_config *c, const struct pc_key *list_key);
 struct pc_record pc_config_root_record(struct pc_config *c);
+/* config.c: the row of a path, which must exist. */
+const struct pc_key *pc_config_key(const struct pc_key_table *t, const char *path);
 /* config.c: all entries from i on get their defaults. */
 int pc_config_reset_entries(struct pc_config_loader *l, const struct pc_key *list_key);
 /* config.c: a whole small file into malloced memory. */

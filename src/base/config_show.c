@@ -140,9 +140,9 @@ char *pc_config_show(const struct pc_config *config, bool with_sources)
 
 static const char *type_name(enum pc_key_type type)
 {
-    static const char *const names[] = {"text",     "path", "true or false", "number", "duration",
-                                        "size",     "0 … 1", "file mode",    "word",   "list of words",
-                                        "list of mappings"};
+    static const char *const names[] = {"text",     "path",          "true or false",   "number",
+                                        "duration", "size",          "0 … 1",           "file mode",
+                                        "word",     "list of words", "list of mappings"};
     _Static_assert(PC_COUNT(names) == PC_KEY_LIST + 1, "a name for every type");
     return names[type];
 }

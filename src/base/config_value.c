@@ -11,10 +11,17 @@ struct unit {
 
 /* Largest first: the formatters take the first that divides. */
 static const struct unit duration_units[] = {
-    {"d", 86400000}, {"h", 3600000}, {"m", 60000}, {"s", 1000}, {"ms", 1},
+    {"d",  86400000},
+    {"h",  3600000 },
+    {"m",  60000   },
+    {"s",  1000    },
+    {"ms", 1       },
 };
 static const struct unit size_units[] = {
-    {"GiB", UINT64_C(1) << 30}, {"MiB", 1 << 20}, {"KiB", 1 << 10}, {"B", 1},
+    {"GiB", UINT64_C(1) << 30},
+    {"MiB", 1 << 20          },
+    {"KiB", 1 << 10          },
+    {"B",   1                },
 };
 
 /* A number followed by exactly one of the units; "0" and, where bare is set, any number, may go
@@ -122,8 +129,10 @@ static int parse_localhost(struct pc_bytes port, struct pc_address *ret_address)
     uint64_t number;
     if (pc_bytes_to_u64(port, &number) || number > UINT16_MAX)
         return -EINVAL;
-    *ret_address =
-        (struct pc_address){.ip = {.family = 4, .b = {127, 0, 0, 1}}, .port = (uint16_t)number};
+    *ret_address = (struct pc_address){
+        .ip = {.family = 4, .b = {127, 0, 0, 1}},
+          .port = (uint16_t)number
+    };
     return 0;
 }
 

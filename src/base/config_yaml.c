@@ -16,7 +16,10 @@ struct slot {
     unsigned count; /* of words and lists */
 };
 
-static const cyaml_strval_t bool_words[] = {{"false", 0}, {"true", 1}};
+static const cyaml_strval_t bool_words[] = {
+    {"false", 0},
+    {"true",  1}
+};
 static const cyaml_schema_value_t word_schema = {
     CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, PC_CONFIG_TEXT_MAX)};
 
@@ -36,8 +39,7 @@ static void note(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
     text[strcspn(text, "\n")] = 0;
     const char *at = strstr(text, "(line: ");
     if (!c->text[0] && !at && !strstr(text, "Backtrace"))
-        snprintf(c->text, sizeof c->text, "%s",
-                 strncmp(text, "Load: ", 6) == 0 ? text + 6 : text);
+        snprintf(c->text, sizeof c->text, "%s", strncmp(text, "Load: ", 6) == 0 ? text + 6 : text);
     if (!c->line && at && sscanf(at, "(line: %u", &line) == 1)
         c->line = line;
 }
@@ -71,8 +73,8 @@ static bool value_schema(struct pc_config *c, const struct pc_key *k, cyaml_sche
         v->enumeration.strings = choices_schema(c, k, &v->enumeration.count);
         return v->enumeration.strings != NULL;
     case PC_KEY_WORDS:
-        *v = (cyaml_schema_value_t){
-            CYAML_VALUE_SEQUENCE(flags, char *, &word_schema, 0, PC_CONFIG_WORDS_MAX)};
+        *v = (cyaml_schema_value_t){CYAML_VALUE_SEQUENCE(
+            flags, char *, &word_schema, *k->default_text ? 1 : 0, PC_CONFIG_WORDS_MAX)};
         return true;
     case PC_KEY_LIST: {
         const struct pc_key_table *t = &k->list->table;
@@ -80,10 +82,11 @@ static bool value_schema(struct pc_config *c, const struct pc_key *k, cyaml_sche
         cyaml_schema_field_t *fields = fields_schema(c, t, 0, t->count, 0);
         if (!entry || !fields)
             return false;
-        *entry = (cyaml_schema_value_t){CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct slot, fields)};
+        *entry =
+            (cyaml_schema_value_t){CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct slot, fields)};
         entry->data_size = t->count * (unsigned)sizeof(struct slot);
         *v = (cyaml_schema_value_t){
-            CYAML_VALUE_SEQUENCE(flags, struct slot, entry, 0, k->list->max)};
+            CYAML_VALUE_SEQUENCE(flags, struct slot, entry, (unsigned)k->min, k->list->max)};
         v->data_size = entry->data_size;
         return true;
     }
@@ -115,7 +118,8 @@ static bool section_schema(struct pc_config *c, const struct pc_key_table *t, un
     const struct pc_bytes name = pc_bytes_of(t->keys[from].path, length);
     cyaml_schema_field_t *fields = fields_schema(c, t, from, to, length + 1);
     f->key = pc_config_strdup(c, name);
-    f->value = (cyaml_schema_value_t){CYAML_VALUE_MAPPING(CYAML_FLAG_OPTIONAL, struct slot, fields)};
+    f->value =
+        (cyaml_schema_value_t){CYAML_VALUE_MAPPING(CYAML_FLAG_OPTIONAL, struct slot, fields)};
     f->value.data_size = (to - from) * (unsigned)sizeof(struct slot);
     return fields && f->key;
 }
@@ -236,7 +240,7 @@ static unsigned line_of_key(struct pc_bytes text, unsigned from, const char *key
 static int refuse_file(struct pc_config_loader *l, struct pc_bytes text, struct complaint *c,
                        cyaml_err_t err)
 {
-    static const char unknown[] = "Unexpected key: ";
+    static const char unknown[] = "Unexpected key: ", word[] = "Invalid ENUM value: ";
     const char *what = c->text[0] ? c->text : cyaml_strerror(err);
     if (err == CYAML_ERR_OOM)
         return pc_fail(l->why, -ENOMEM, "%s: out of memory", l->origin);
@@ -245,6 +249,9 @@ static int refuse_file(struct pc_config_loader *l, struct pc_bytes text, struct 
         return pc_fail(l->why, -EINVAL, "%s:%u: unknown key \"%s\"", l->origin,
                        line_of_key(text, c->line, key), key);
     }
+    if (strncmp(what, word, sizeof word - 1) == 0)
+        return pc_fail(l->why, -EINVAL, "%s:%u: \"%s\" is none of the words that may stand here",
+                       l->origin, c->line, what + sizeof word - 1);
     return pc_fail(l->why, -EINVAL, "%s:%u: %s", l->origin, c->line ? c->line : 1, what);
 }
 
