@@ -208,6 +208,20 @@ int pc_admin_tokens_save(const char *path, const struct pc_admin_tokens *t, stru
     return err;
 }
 
+/* ---- A token's text. ---- */
+
+/* The secret's hash, and the id it belongs to; anything else is hashed whole and has no id. */
+static struct pc_bytes hash_text(struct pc_bytes text, uint8_t ret_hash[PC_SHA256_BYTES])
+{
+    if (text.n == TEXT_CHARS && memcmp(text.p, TEXT_PREFIX, PREFIX_CHARS) == 0 &&
+        text.p[PREFIX_CHARS + PC_ADMIN_TOKEN_ID_CHARS] == '_') {
+        pc_sha256(text.p + TEXT_CHARS - SECRET_CHARS, SECRET_CHARS, ret_hash);
+        return pc_bytes_of(text.p + PREFIX_CHARS, PC_ADMIN_TOKEN_ID_CHARS);
+    }
+    pc_sha256(text.p, text.n, ret_hash);
+    return pc_bytes_of(NULL, 0);
+}
+
 /* ---- Changing. ---- */
 
 static bool is_name(const char *s)
@@ -267,7 +281,6 @@ int pc_admin_tokens_create(struct pc_admin_tokens *t, const char *name, enum pc_
     return 0;
 }
 
-/* Such an entry has no id: verifying compares the hash of the whole text with it. */
 int pc_admin_tokens_add_text(struct pc_admin_tokens *t, const char *name, enum pc_admin_role role,
                              struct pc_bytes text)
 {
@@ -277,7 +290,9 @@ int pc_admin_tokens_add_text(struct pc_admin_tokens *t, const char *name, enum p
     if (!added)
         return -ENOMEM;
     memcpy(added->name, name, strlen(name) + 1);
-    pc_sha256(text.p, text.n, added->hash);
+    struct pc_bytes id = hash_text(text, added->hash);
+    if (id.n)
+        memcpy(added->id, id.p, id.n);
     added->role = role;
     added->created_s = 0;
     added->expires_s = added->revoked_s = NEVER;
@@ -309,18 +324,6 @@ bool pc_admin_tokens_any_alive(const struct pc_admin_tokens *t, int64_t now_s)
 }
 
 /* ---- Verifying. ---- */
-
-/* The secret's hash, and the id it belongs to; anything else is hashed whole and has no id. */
-static struct pc_bytes hash_text(struct pc_bytes text, uint8_t ret_hash[PC_SHA256_BYTES])
-{
-    if (text.n == TEXT_CHARS && memcmp(text.p, TEXT_PREFIX, PREFIX_CHARS) == 0 &&
-        text.p[PREFIX_CHARS + PC_ADMIN_TOKEN_ID_CHARS] == '_') {
-        pc_sha256(text.p + TEXT_CHARS - SECRET_CHARS, SECRET_CHARS, ret_hash);
-        return pc_bytes_of(text.p + PREFIX_CHARS, PC_ADMIN_TOKEN_ID_CHARS);
-    }
-    pc_sha256(text.p, text.n, ret_hash);
-    return pc_bytes_of(NULL, 0);
-}
 
 const struct pc_admin_token *pc_admin_tokens_verify(const struct pc_admin_tokens *t,
                                                     struct pc_bytes text, int64_t now_s)
