@@ -63,7 +63,7 @@ async function oracle(server, eyes, mutate) {
 }
 
 test(`what was acknowledged is refused everywhere at once (${ROUNDS} rounds under load)`, { timeout: 600_000 }, async () => {
-  const server = await Server.start({ config: { journal: { segment_bytes: '1MiB', snapshot_bytes: '1MiB' } } });
+  const server = await Server.start({ config: { journal: { segment: '1MiB', snapshot_bytes: '1MiB' } } });
   try {
     const load = new Revoker(server, { connections: 4 });
     const eyes = await watchers(server);
