@@ -9,8 +9,9 @@
  *
  * expected is what the answer begins with: the status ("200") for HTTP, the first line (":0",
  * "+OK") for RESP, or "*" for anything. Each run of twelve '@' in a request is replaced by twelve
- * digits of a counter (-s gives its start), so that ten million different keys need no file of
- * ten million. Answers to HTTP requests must have Content-Length or no body. */
+ * digits of a counter (-s gives its start; -e replaces what is expected), so that ten million
+ * different keys need no file of ten million. Answers to HTTP requests must have Content-Length or
+ * no body. */
 #include <fcntl.h>
 #include <getopt.h>
 #include <liburing.h>
@@ -71,12 +72,12 @@ struct load {
     unsigned connections, depth;
     uint64_t requests_wanted; /* 0: until the time is over */
     double warm_s, run_s;
-    const char *host, *unix_path;
+    const char *host, *unix_path, *expected; /* expected: instead of the file's */
     int port;
     uint64_t counter, to_send;
     bool measuring, stopping;
     int64_t now_ns, start_ns, end_ns;
-    uint64_t answered, wrong, wrong_shown;
+    uint64_t answered, total, wrong, wrong_shown; /* total: with those of the warm-up */
     uint64_t histogram[HISTOGRAM_SLOTS];
     struct connection *conns;
 };
@@ -206,13 +207,13 @@ static double slot_us(unsigned slot)
 
 static void check_answer(struct load *l, struct connection *c, const char *got, size_t got_bytes)
 {
-    const struct request *r = &l->requests[c->next_answer];
-    const size_t n = strlen(r->expected);
-    if (r->expected[0] == '*' || (got_bytes >= n && memcmp(got, r->expected, n) == 0))
+    const char *expected = l->expected ? l->expected : l->requests[c->next_answer].expected;
+    const size_t n = strlen(expected);
+    if (*expected == '*' || (got_bytes >= n && memcmp(got, expected, n) == 0))
         return;
     l->wrong++;
     if (l->wrong_shown++ < WRONG_SHOWN_MAX)
-        fprintf(stderr, "expected %s, got %.*s\n", r->expected, (int)got_bytes, got);
+        fprintf(stderr, "expected %s, got %.*s\n", expected, (int)got_bytes, got);
 }
 
 static void answer_done(struct load *l, struct connection *c, const char *got, size_t got_bytes)
@@ -220,6 +221,7 @@ static void answer_done(struct load *l, struct connection *c, const char *got, s
     if (c->in_flight == 0)
         die("an answer nobody asked for", EPROTO);
     check_answer(l, c, got, got_bytes);
+    l->total++;
     if (l->measuring) {
         l->histogram[slot_of((uint64_t)(l->now_ns - c->sent_ns[c->first_sent]))]++;
         l->answered++;
@@ -497,23 +499,26 @@ static void report(const struct load *l)
 {
     const double seconds = (double)(l->end_ns - l->start_ns) / 1e9;
     printf("{\"requests\":%llu,\"seconds\":%.6f,\"rate\":%.1f,\"p50_us\":%.1f,\"p99_us\":%.1f,"
-           "\"p999_us\":%.1f,\"wrong\":%llu,\"counter\":%llu}\n",
+           "\"p999_us\":%.1f,\"wrong\":%llu,\"total\":%llu,\"counter\":%llu}\n",
            (unsigned long long)l->answered, seconds, (double)l->answered / seconds,
            quantile_us(l, 0.5), quantile_us(l, 0.99), quantile_us(l, 0.999),
-           (unsigned long long)l->wrong, (unsigned long long)l->counter);
+           (unsigned long long)l->wrong, (unsigned long long)l->total,
+           (unsigned long long)l->counter);
 }
 
 static __attribute__((noreturn)) void usage(void)
 {
     fputs("usage: perf-pipeload [-r] [-h HOST] -P PORT | -u SOCKET  [-c CONNECTIONS] [-p DEPTH]\n"
-          "                     [-w WARM_SECONDS] [-d SECONDS | -n REQUESTS] [-s COUNTER] FILE\n",
+          "                     [-w WARM_SECONDS] [-d SECONDS | -n REQUESTS] [-s COUNTER]\n"
+          "                     [-e EXPECTED] FILE\n",
           stderr);
-    exit(2);
+    _exit(2);
 }
 
 static void parse_options(struct load *l, int argc, char **argv)
 {
-    for (int opt; (opt = getopt(argc, argv, "rh:P:u:c:p:w:d:n:s:")) != -1;)
+    /* NOLINTNEXTLINE(concurrency-mt-unsafe): there is one thread */
+    for (int opt; (opt = getopt(argc, argv, "rh:P:u:c:p:w:d:n:s:e:")) != -1;)
         switch (opt) {
         case 'r': l->resp = true; break;
         case 'h': l->host = optarg; break;
@@ -524,6 +529,7 @@ static void parse_options(struct load *l, int argc, char **argv)
         case 'w': l->warm_s = strtod(optarg, NULL); break;
         case 'd': l->run_s = strtod(optarg, NULL); break;
         case 'n': l->requests_wanted = strtoull(optarg, NULL, 10); break;
+        case 'e': l->expected = optarg; break;
         case 's': l->counter = strtoull(optarg, NULL, 10); break;
         default: usage();
         }

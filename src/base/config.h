@@ -38,15 +38,14 @@ struct pc_words {
     unsigned n;
 };
 
-/* Not "enum pc_protocol": struct pc_protocol is the loop's function table. */
-enum pc_wire_protocol { PC_PROTOCOL_HTTP1, PC_PROTOCOL_RESP };
+enum pc_protocol { PC_PROTOCOL_HTTP1, PC_PROTOCOL_RESP };
 
 /* Roles of a listener: bits. */
 #define PC_ROLE_GATEWAY 1u
 #define PC_ROLE_PUBLIC  2u
 #define PC_ROLE_ADMIN   4u
 
-enum pc_client_source { PC_CLIENT_IS_PEER, PC_CLIENT_X_FORWARDED_FOR, PC_CLIENT_FORWARDED };
+enum pc_forwarded { PC_FORWARDED_NONE, PC_FORWARDED_X_FORWARDED_FOR, PC_FORWARDED_RFC7239 };
 
 struct pc_config_listener {
     const char *name; /* also the name of a socket passed in by LISTEN_FDNAMES */
@@ -54,16 +53,15 @@ struct pc_config_listener {
     struct pc_words protocols;     /* exactly one, see protocol */
     struct pc_words roles;         /* see role_bits */
     struct pc_words trusted_peers; /* see peers */
-    unsigned forwarded;            /* enum pc_client_source */
+    unsigned forwarded;            /* enum pc_forwarded */
     uint64_t unix_mode;            /* octal in the file: "0660" */
     uint64_t backlog;
     /* Derived by pc_config_load(). */
     struct pc_address parsed;
-    enum pc_wire_protocol protocol;
+    enum pc_protocol protocol;
     unsigned role_bits;
-    struct pc_cidr *peers; /* of trusted_peers, without the word "unix" */
+    struct pc_cidr *peers;
     unsigned peer_count;
-    bool trust_unix_peers; /* trusted_peers has the word "unix" */
     uint8_t source[PC_CONFIG_KEYS_MAX];
 };
 
@@ -100,16 +98,13 @@ struct pc_config {
     unsigned durability;
     int64_t async_interval_ms, shutdown_grace_ms;
     struct {
-        /* tokens_file: hashed tokens (admin_tokens.h); token_file: one token's text. */
-        const char *issuer, *tokens_file, *token_file;
-        /* Values of the issuer's claim of roles that give the role here. */
+        const char *issuer, *role_claim, *tokens_file, *token_file;
         struct pc_words gateway_values, operator_values, admin_values;
     } admin;
     struct {
         bool trust_loopback;
-        uint64_t max_pipeline; /* commands of one connection answered per turn */
-        uint64_t output_buffer_bytes;
-        int64_t idle_timeout_ms; /* 0: never */
+        uint64_t max_pipeline, max_bulk_bytes, output_buffer_bytes;
+        int64_t idle_timeout_ms;
     } resp;
     struct {
         uint64_t segment_bytes, snapshot_bytes, outbox_max_bytes;
@@ -120,7 +115,7 @@ struct pc_config {
         int64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, request_timeout_ms;
     } http;
     struct {
-        uint64_t max_connections; /* per core */
+        uint64_t max_connections; /* of the whole process */
         int64_t queue_delay_ms;
         uint64_t writer_queue; /* mutations waiting per core, a power of two */
     } limits;
@@ -128,15 +123,14 @@ struct pc_config {
         uint64_t entries, failures; /* per core */
     } token_cache;
     struct {
-        double fraction;     /* of a core's time */
-        double client_share; /* of a core's time, for one client */
+        double fraction, client_share;
     } signature_budget;
     struct {
         struct pc_words origins;
         bool allow_all;
     } cors;
     struct {
-        unsigned level; /* enum pc_log_level */
+        const char *level;
         double decisions_sample;
     } log;
     struct {
@@ -153,7 +147,8 @@ struct pc_config {
     bool dev; /* only by --dev */
     char hash[PC_CONFIG_HASH_CHARS + 1];
     uint8_t source[PC_CONFIG_KEYS_MAX];
-    void *memory; /* everything above that is not inline */
+    bool listeners_given, prefixes_given; /* not the default lists */
+    void *memory;                         /* everything above that is not inline */
 };
 
 struct pc_config_options {
