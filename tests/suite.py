@@ -31,6 +31,9 @@ FUZZ_SECONDS = 30
 SCENARIO_TIMEOUT_S = 600
 TEST_TIMEOUT_S = 900
 
+# io_uring features newer than Linux 6.1: the sanitized scenarios run without them, the others with.
+NEW_FEATURES = "no_iowait"
+
 ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1",
     "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
@@ -172,9 +175,9 @@ def record_case(suite, full, case):
     return len(passed) or int(not broken), len(failed), len(skipped)
 
 
-def ctest(suite, preset, leave_out=()):
+def ctest(suite, preset, leave_out=(), only=("",)):
     chosen = {n: t for n, t in ctest_names(preset).items()
-              if not n.startswith(tuple(leave_out)) and suite.wants(f"{preset}/{n}")}
+              if n.startswith(only) and not n.startswith(leave_out) and suite.wants(f"{preset}/{n}")}
     if not chosen:
         if suite.filter is None:
             suite.record("fail", f"{preset}/ctest", "ctest lists no tests")
@@ -383,6 +386,22 @@ def wants_scenarios(suite, label):
                for p in glob.glob(f"{ROOT}/tests/scenario/*.test.*"))
 
 
+def torture(suite):
+    """Lock-free code and the visibility oracle where every insert rebuilds and threads yield at
+    random, under ThreadSanitizer."""
+    if not configure(suite, "torture"):
+        return
+    names = {n: t for n, t in ctest_names("torture").items() if n.startswith("torture.")}
+    if suite.filter is None:
+        build(suite, "torture", ["portcullis-edge", *sorted(names.values())])
+    ctest(suite, "torture", only=tuple(names))
+    if suite.wants("torture/scenario.visibility"):
+        if suite.filter is not None:
+            build(suite, "torture", ["portcullis-edge"])
+        scenarios(suite, "torture", os.path.join(ROOT, "build", "torture", "bin"),
+                  {"PC_WRAP": " ".join(without_aslr("torture"))}, only="scenario.visibility")
+
+
 def installed(suite):
     """cmake --install into an empty directory, and the same scenarios from there."""
     if not (suite.wants("install.tree") or wants_scenarios(suite, "installed")) or not configure(suite, "release"):
@@ -471,7 +490,8 @@ def whole(suite):
             build(suite, preset)
         ctest(suite, preset, leave_out)
         if preset != "tsan" and wants_scenarios(suite, preset):
-            scenarios(suite, preset, programs_of(suite, preset))
+            scenarios(suite, preset, programs_of(suite, preset), {"PC_MASK": NEW_FEATURES if preset == "asan" else ""})
+    torture(suite)
     installed(suite)
     if suite.options.full:
         fuzz_campaigns(suite)

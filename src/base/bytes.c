@@ -73,7 +73,7 @@ int pc_hex_decode(struct pc_bytes s, uint8_t *dst, size_t n)
         if (hex_value(s.p[i]) < 0)
             return -EINVAL;
     for (size_t i = 0; i < n; i++)
-        dst[i] = (uint8_t)(hex_value(s.p[2 * i]) << 4 | hex_value(s.p[2 * i + 1]));
+        dst[i] = (uint8_t)(hex_value(s.p[2 * i]) * 16 + hex_value(s.p[2 * i + 1]));
     return 0;
 }
 

@@ -38,14 +38,15 @@ struct pc_words {
     unsigned n;
 };
 
-enum pc_protocol { PC_PROTOCOL_HTTP1, PC_PROTOCOL_RESP };
+/* Not "enum pc_protocol": struct pc_protocol is the loop's function table. */
+enum pc_wire_protocol { PC_PROTOCOL_HTTP1, PC_PROTOCOL_RESP };
 
 /* Roles of a listener: bits. */
 #define PC_ROLE_GATEWAY 1u
 #define PC_ROLE_PUBLIC  2u
 #define PC_ROLE_ADMIN   4u
 
-enum pc_forwarded { PC_FORWARDED_NONE, PC_FORWARDED_X_FORWARDED_FOR, PC_FORWARDED_RFC7239 };
+enum pc_client_source { PC_CLIENT_IS_PEER, PC_CLIENT_X_FORWARDED_FOR, PC_CLIENT_FORWARDED };
 
 struct pc_config_listener {
     const char *name; /* also the name of a socket passed in by LISTEN_FDNAMES */
@@ -53,15 +54,16 @@ struct pc_config_listener {
     struct pc_words protocols;     /* exactly one, see protocol */
     struct pc_words roles;         /* see role_bits */
     struct pc_words trusted_peers; /* see peers */
-    unsigned forwarded;            /* enum pc_forwarded */
+    unsigned forwarded;            /* enum pc_client_source */
     uint64_t unix_mode;            /* octal in the file: "0660" */
     uint64_t backlog;
     /* Derived by pc_config_load(). */
     struct pc_address parsed;
-    enum pc_protocol protocol;
+    enum pc_wire_protocol protocol;
     unsigned role_bits;
-    struct pc_cidr *peers;
+    struct pc_cidr *peers; /* of trusted_peers, without the word "unix" */
     unsigned peer_count;
+    bool trust_unix_peers; /* trusted_peers has the word "unix" */
     uint8_t source[PC_CONFIG_KEYS_MAX];
 };
 
@@ -98,13 +100,16 @@ struct pc_config {
     unsigned durability;
     int64_t async_interval_ms, shutdown_grace_ms;
     struct {
-        const char *issuer, *role_claim, *tokens_file, *token_file;
+        /* tokens_file: hashed tokens (admin_tokens.h); token_file: one token's text. */
+        const char *issuer, *tokens_file, *token_file;
+        /* Values of the issuer's claim of roles that give the role here. */
         struct pc_words gateway_values, operator_values, admin_values;
     } admin;
     struct {
         bool trust_loopback;
-        uint64_t max_pipeline, max_bulk_bytes, output_buffer_bytes;
-        int64_t idle_timeout_ms;
+        uint64_t max_pipeline; /* commands of one connection answered per turn */
+        uint64_t output_buffer_bytes;
+        int64_t idle_timeout_ms; /* 0: never */
     } resp;
     struct {
         uint64_t segment_bytes, snapshot_bytes, outbox_max_bytes;
@@ -115,7 +120,7 @@ struct pc_config {
         int64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, request_timeout_ms;
     } http;
     struct {
-        uint64_t max_connections; /* of the whole process */
+        uint64_t max_connections; /* per core */
         int64_t queue_delay_ms;
         uint64_t writer_queue; /* mutations waiting per core, a power of two */
     } limits;
@@ -123,14 +128,15 @@ struct pc_config {
         uint64_t entries, failures; /* per core */
     } token_cache;
     struct {
-        double fraction, client_share;
+        double fraction;     /* of a core's time */
+        double client_share; /* of a core's time, for one client */
     } signature_budget;
     struct {
         struct pc_words origins;
         bool allow_all;
     } cors;
     struct {
-        const char *level;
+        unsigned level; /* enum pc_log_level */
         double decisions_sample;
     } log;
     struct {
@@ -147,8 +153,7 @@ struct pc_config {
     bool dev; /* only by --dev */
     char hash[PC_CONFIG_HASH_CHARS + 1];
     uint8_t source[PC_CONFIG_KEYS_MAX];
-    bool listeners_given, prefixes_given; /* not the default lists */
-    void *memory;                         /* everything above that is not inline */
+    void *memory; /* everything above that is not inline */
 };
 
 struct pc_config_options {

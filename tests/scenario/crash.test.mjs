@@ -11,7 +11,7 @@ const KILLS = FULL ? 150 : LABEL === 'release' ? 50 : 10;
 const PER_ROUND = 200; // acknowledged at least, before the kill
 
 test(`nothing acknowledged is lost over ${KILLS} kills under load`, { timeout: 600_000 }, async () => {
-  const server = new Server({ config: { journal: { segment_bytes: '1MiB', snapshot_bytes: '2MiB' } } });
+  const server = new Server({ config: { journal: { segment: '1MiB', snapshot_bytes: '2MiB' } } });
   const acknowledged = [];
   const undone = [];
   try {

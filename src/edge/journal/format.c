@@ -195,7 +195,7 @@ bool pc_batch_next_record(struct pc_bytes *rest, struct pc_bytes *ret_record)
 void pc_salvage_mark_encode(const struct pc_salvage_mark *m, uint8_t out[PC_SALVAGE_BYTES])
 {
     pc_le_put64(out, m->snapshot_position);
-    pc_le_put64(out + 8, m->oldest_first);
+    pc_le_put64(out + 8, m->oldest_segment);
 }
 
 struct pc_salvage_mark pc_salvage_mark_of(const struct pc_batch *b)

@@ -8,7 +8,7 @@
  *     journal.id                       identity: which journal this is
  *     segment-0000000001 …             the log, in files numbered without a hole
  *     segment.new, snapshot.new        being made; removed at open
- *     snapshot-00000000000000000042 …  named by the position covered (snapshot_format.h)
+ *     snapshot-00000000000000000042 …  named by the position covered (snapshot_file.h)
  *
  * All numbers are little-endian. Every checksum is a CRC-32C.
  *
@@ -49,14 +49,18 @@
  * A mark is a batch without records. SEAL says how far the journal is durable while it is idle.
  * START is the first batch of an incarnation, durable before anything else of it. START|SALVAGE
  * opens a segment after damage that an operator accepted: what is broken before it stops no later
- * start. Its 16 bytes say what that start had: position of its snapshot (or 0), first position of
- * its oldest segment.
+ * start. Its 16 bytes say what that start had: position of its snapshot (or 0), number of its
+ * oldest segment.
  *
  * Identity file (journal.id), written once, after the first START is durable: so a directory that
  * has it but no segments has lost them.
  *
- *     0  8 magic "PCJRNLID"   8  4 version   12 4 checksum   16 8 journal id   24 8 created   32 32
- * 0
+ *     0   8  magic "PCJRNLID"
+ *     8   4  format version
+ *     12  4  checksum of the other 60 bytes
+ *     16  8  journal id
+ *     24  8  created, milliseconds since the Unix epoch
+ *     32     zeros up to 64
  */
 #ifndef PC_JOURNAL_FORMAT_H
 #define PC_JOURNAL_FORMAT_H
@@ -138,7 +142,7 @@ bool pc_batch_next_record(struct pc_bytes *rest, struct pc_bytes *ret_record);
 
 /* The payload of a START|SALVAGE mark. */
 struct pc_salvage_mark {
-    uint64_t snapshot_position, oldest_first;
+    uint64_t snapshot_position, oldest_segment;
 };
 void pc_salvage_mark_encode(const struct pc_salvage_mark *m, uint8_t out[PC_SALVAGE_BYTES]);
 struct pc_salvage_mark pc_salvage_mark_of(const struct pc_batch *b);

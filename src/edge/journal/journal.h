@@ -72,8 +72,9 @@ struct pc_finding {
 };
 
 /* What the caller gets while the journal opens, in this order: at most one snapshot, verified from
- * end to end before; then every record after it. A negative answer ends the open with that error.
- * If open fails, whatever was handed out must be thrown away. */
+ * end to end before; then every record after it. A negative answer ends the open with that error
+ * (why is left as the callback left it). If open fails, whatever was handed out must be thrown
+ * away. */
 struct pc_replay {
     void *ctx;
     int (*snapshot)(void *ctx, struct pc_snapshot_reader *snapshot);

@@ -16,6 +16,8 @@ enum advice {
     ADVICE_SPACE,
     ADVICE_WRITABLE,
     ADVICE_ACCESS,
+    ADVICE_PARENT,
+    ADVICE_MEMORY,
     ADVICES
 };
 
@@ -33,6 +35,8 @@ static const char *const advice_text[ADVICES] = {
     [ADVICE_SPACE] = "free some space on this file system and start again",
     [ADVICE_WRITABLE] = "mount it writable (after an error: check the disk first) and start again",
     [ADVICE_ACCESS] = "give the directory and its files to the user who runs the server",
+    [ADVICE_PARENT] = "check the path: the directory itself is made, its parent must exist",
+    [ADVICE_MEMORY] = "give the server more memory, or stop something else",
 };
 
 struct row {
@@ -42,18 +46,15 @@ struct row {
     enum advice advice;
 };
 
+/* clang-format off */
 static const struct row rows[PC_FOUND_COUNT] = {
 #define PC_RECOVERY_ROW(name, what, error, normal, strict, salvage, advice)                        \
-    [PC_FOUND_##name] = {                                                                          \
-        #name,                                                                                     \
-        what,                                                                                      \
-        error,                                                                                     \
-        {PC_RECOVERY_##normal, PC_RECOVERY_##strict, PC_RECOVERY_##salvage},                       \
-        ADVICE_##advice
-    },
+    [PC_FOUND_##name] = {#name, what, error,                                                       \
+        {PC_RECOVERY_##normal, PC_RECOVERY_##strict, PC_RECOVERY_##salvage}, ADVICE_##advice},
     PC_RECOVERY_TABLE(PC_RECOVERY_ROW)
 #undef PC_RECOVERY_ROW
 };
+/* clang-format on */
 
 static const char *const action_text[PC_RECOVERY_ACTIONS] = {
     [PC_RECOVERY_CREATE] = "a new journal begins",
@@ -96,6 +97,9 @@ enum pc_recovery_condition pc_recovery_of_errno(int err, bool writing)
     case -EROFS: return PC_FOUND_READ_ONLY;
     case -EACCES:
     case -EPERM: return PC_FOUND_NO_ACCESS;
+    case -ENOENT:
+    case -ENOTDIR: return PC_FOUND_NOT_FOUND;
+    case -ENOMEM: return PC_FOUND_NO_MEMORY;
     default: return writing ? PC_FOUND_WRITE_ERROR : PC_FOUND_READ_ERROR;
     }
 }

@@ -66,7 +66,9 @@ enum pc_recovery_action {
     X(WRITE_ERROR, "the disk cannot be written", 0, REFUSE, REFUSE, REFUSE, DISK)                  \
     X(NO_SPACE, "the disk is full", 0, REFUSE, REFUSE, REFUSE, SPACE)                              \
     X(READ_ONLY, "the file system is read-only", 0, REFUSE, REFUSE, REFUSE, WRITABLE)              \
-    X(NO_ACCESS, "the permissions do not allow it", 0, REFUSE, REFUSE, REFUSE, ACCESS)
+    X(NO_ACCESS, "the permissions do not allow it", 0, REFUSE, REFUSE, REFUSE, ACCESS)             \
+    X(NOT_FOUND, "no such file or directory", 0, REFUSE, REFUSE, REFUSE, PARENT)                   \
+    X(NO_MEMORY, "not enough memory", 0, REFUSE, REFUSE, REFUSE, MEMORY)
 
 enum pc_recovery_condition {
 #define PC_RECOVERY_ENUM(name, what, error, normal, strict, salvage, advice) PC_FOUND_##name,

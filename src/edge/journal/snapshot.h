@@ -31,9 +31,9 @@ struct pc_snapshot_info {
     uint64_t bytes; /* of the file */
 };
 
-/* position must be durable in j (else -EINVAL) and what the caller writes must contain every
- * record at or below it; containing later ones too is harmless where applying twice is. -EBUSY
- * while another snapshot is being written. */
+/* position must be durable in j and not before the newest snapshot (else -EINVAL), and what the
+ * caller writes must contain every record at or below it; containing later ones too is harmless
+ * where applying twice is. -EBUSY while another snapshot is being written. */
 int pc_snapshot_begin(struct pc_journal *j, uint64_t position,
                       const uint8_t key_id[PC_SNAPSHOT_KEY_ID_BYTES], int64_t now_ms,
                       struct pc_snapshot_writer **ret_writer, struct pc_why *why);

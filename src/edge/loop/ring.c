@@ -107,7 +107,7 @@ static int map_bytes(size_t bytes, void **ret_p)
 /* Lends all receive buffers to the kernel. */
 static int lend_buffers(struct ring *r, const struct ring_config *config, struct pc_why *why)
 {
-    void *p;
+    void *p = NULL;
     r->buffers = config->recv_buffers;
     r->buffer_bytes = config->recv_buffer_bytes;
     size_t lent_bytes = r->buffers * sizeof(struct io_uring_buf);

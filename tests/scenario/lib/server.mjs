@@ -77,19 +77,22 @@ export class Server {
     this.log = '';
     const all = ['gateway', 'public', 'admin'];
     const tcp = '127.0.0.1:0';
+    const trusted = { trusted_peers: ['127.0.0.0/8', 'unix'] };
     this.config = merge({
       data_dir: this.dataDir,
       cores: CORES,
       listeners: [
-        { name: 'http', address: tcp, protocols: ['http1'], roles: all },
-        { name: 'resp', address: tcp, protocols: ['resp'], roles: ['gateway'] },
-        { name: 'http-unix', address: `unix:${dir}/http.sock`, protocols: ['http1'], roles: all },
-        { name: 'resp-unix', address: `unix:${dir}/resp.sock`, protocols: ['resp'], roles: ['gateway'] },
-        { name: 'gateway', address: tcp, protocols: ['http1'], roles: ['gateway'] },
-        { name: 'public', address: tcp, protocols: ['http1'], roles: ['public'] },
-        { name: 'admin', address: tcp, protocols: ['http1'], roles: ['admin'] },
+        { name: 'http', address: tcp, protocols: ['http1'], roles: all, ...trusted },
+        { name: 'resp', address: tcp, protocols: ['resp'], roles: ['gateway'], ...trusted },
+        { name: 'http-unix', address: `unix:${dir}/http.sock`, protocols: ['http1'], roles: all, ...trusted },
+        { name: 'resp-unix', address: `unix:${dir}/resp.sock`, protocols: ['resp'], roles: ['gateway'], ...trusted },
+        { name: 'gateway', address: tcp, protocols: ['http1'], roles: ['gateway'], ...trusted },
+        { name: 'public', address: tcp, protocols: ['http1'], roles: ['public'], ...trusted },
+        { name: 'admin', address: tcp, protocols: ['http1'], roles: ['admin'], ...trusted },
       ],
       issuers: this.issuers.map((one) => one.config(issuer)),
+      // One client makes all the load here; the budget has tests of its own.
+      signature_budget: { fraction: 1, client_share: 1 },
       admin: { tokens_file: path.join(dir, 'admin-tokens.json') },
     }, config);
     if (process.env.PC_MASK) this.config.io_uring ??= { mask: process.env.PC_MASK.split(',') };
