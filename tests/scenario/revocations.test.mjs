@@ -172,7 +172,15 @@ test('issuer: absolute, or a cutoff; all: a cutoff', async () => {
     assert.equal((await own.revoke({ kind: 'issuer', issuer: one.name, ttl: 60 })).status, 400, 'an absolute issuer has no ttl');
     assert.equal((await own.unrevoke({ kind: 'issuer', issuer: one.name })).status, 200);
     assert.equal((await own.auth(a)).status, 200);
+    assert.equal((await own.revoke({ kind: 'issuer', issuer: one.name, cutoff: true })).status, 200);
+    assert.equal((await own.auth(a)).status, 401);
+    assert.equal((await own.auth(b)).status, 200);
+    const then = Math.floor(Date.now() / 1000);
+    await untilClock((then + 2) * 1000);
+    const later = one.mint();
+    assert.equal((await own.auth(later)).status, 200, 'issued after the cutoff of its issuer');
     assert.equal((await own.revoke({ kind: 'all' })).status, 200);
+    assert.equal((await own.auth(later)).status, 401);
     assert.equal((await own.auth(a)).status, 401);
     assert.equal((await own.auth(b)).status, 401);
     const second = Math.floor(Date.now() / 1000);
@@ -221,6 +229,17 @@ test('batches: an array is all there or refused whole', async () => {
   const mixed = await server.revoke([{ kind: 'token', ...iss(), id: good, ttl: 600 }, { kind: 'nonsense', id: 'x' }]);
   assert.equal(mixed.status, 400);
   assert.equal(await status(issuer.mint({ jti: good })), 200);
+});
+
+test('role gateway may revoke tokens, sessions and families, no more, and take nothing back', async () => {
+  for (const [kind, want] of [['token', 200], ['session', 200], ['family', 200], ['subject', 403], ['client', 403]]) {
+    const answer = await server.revoke({ kind, ...iss(), id: unique() }, { role: 'gateway' });
+    assert.equal(answer.status, want, kind);
+  }
+  for (const kind of ['issuer', 'all']) {
+    assert.equal((await server.revoke(kind === 'all' ? { kind } : { kind, ...iss() }, { role: 'gateway' })).status, 403, kind);
+  }
+  assert.equal((await server.unrevoke({ kind: 'token', ...iss(), id: unique() }, { role: 'gateway' })).status, 403);
 });
 
 test('bad revocations are 400 and say what is wrong', async () => {
