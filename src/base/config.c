@@ -87,13 +87,46 @@ static int refuse(struct pc_config_loader *l, const struct pc_record *r, const s
     return pc_fail(l->why, err, "%s: %s%s: %s", l->origin, r->name, k->path, what);
 }
 
+/* The code point of the UTF-8 sequence at s, its length to *ret_n; 0 when there is none. */
+static uint32_t code_point(const uint8_t *s, size_t n, size_t *ret_n)
+{
+    static const uint32_t first[] = {0, 0, 0x80, 0x800, 0x10000}; /* shorter forms are refused */
+    size_t length = s[0] < 0x80             ? 1
+                    : (s[0] & 0xe0) == 0xc0 ? 2
+                    : (s[0] & 0xf0) == 0xe0 ? 3
+                    : (s[0] & 0xf8) == 0xf0 ? 4
+                                            : 0;
+    if (length == 0 || length > n)
+        return 0;
+    uint32_t value = length == 1 ? s[0] : s[0] & (0x7fu >> length);
+    for (size_t i = 1; i < length; i++) {
+        if ((s[i] & 0xc0) != 0x80)
+            return 0;
+        value = value << 6 | (s[i] & 0x3f);
+    }
+    *ret_n = length;
+    return value < first[length] ? 0 : value;
+}
+
+/* What YAML can carry and a terminal can show: no control characters, no surrogates. */
+static bool is_printable(struct pc_bytes text)
+{
+    for (size_t i = 0, n = 0; i < text.n; i += n) {
+        uint32_t c = code_point(text.p + i, text.n - i, &n);
+        if (c < 0x20 || (c >= 0x7f && c < 0xa0) || (c >= 0xd800 && c < 0xe000) || c == 0xfeff ||
+            c == 0xfffe || c == 0xffff || c == 0x2028 || c == 0x2029 || c > 0x10ffff)
+            return false;
+    }
+    return true;
+}
+
 static int set_text(struct pc_config_loader *l, const struct pc_record *r, const struct pc_key *k,
                     struct pc_bytes text)
 {
     if (text.n > PC_CONFIG_TEXT_MAX)
         return refuse(l, r, k, PC_E_TOO_LARGE, "too long");
-    if (text.n && memchr(text.p, 0, text.n))
-        return refuse(l, r, k, -EINVAL, "has a NUL byte");
+    if (!is_printable(text))
+        return refuse(l, r, k, -EINVAL, "has a control character or is not UTF-8");
     const char *copy = pc_config_strdup(l->config, text);
     if (!copy)
         return refuse(l, r, k, -ENOMEM, "out of memory");
@@ -207,7 +240,7 @@ int pc_config_set_words(struct pc_config_loader *l, const struct pc_record *r,
     if (!v)
         return refuse(l, r, k, -ENOMEM, "out of memory");
     for (unsigned i = 0; i < n; i++) {
-        if (words[i].n == 0 || words[i].n > PC_CONFIG_TEXT_MAX || memchr(words[i].p, 0, words[i].n))
+        if (words[i].n == 0 || words[i].n > PC_CONFIG_TEXT_MAX || !is_printable(words[i]))
             return refuse(l, r, k, -EINVAL, "has an empty or impossible word");
         if (!(v[i] = pc_config_strdup(l->config, words[i])))
             return refuse(l, r, k, -ENOMEM, "out of memory");

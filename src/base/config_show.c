@@ -9,18 +9,14 @@
 
 static const char *const source_names[] = {"default", "file", "overlay", "environment"};
 
-/* A double-quoted YAML scalar. */
+/* A double-quoted YAML scalar; texts with control characters were refused when they were read. */
 static void put_quoted(FILE *f, const char *s)
 {
     fputc('"', f);
     for (; *s; s++) {
-        unsigned char c = (unsigned char)*s;
-        if (c < 0x20 || c == 0x7f)
-            fprintf(f, "\\x%02x", c);
-        else if (c == '"' || c == '\\')
-            fprintf(f, "\\%c", c);
-        else
-            fputc(c, f);
+        if (*s == '"' || *s == '\\')
+            fputc('\\', f);
+        fputc(*s, f);
     }
     fputc('"', f);
 }

@@ -237,22 +237,34 @@ static unsigned line_of_key(struct pc_bytes text, unsigned from, const char *key
     return from;
 }
 
+/* libcyaml's messages that can be said better; `later`: the key stands after the line it names. */
+static const struct {
+    const char *begins, *words;
+    bool is_key;
+    unsigned later;
+} phrases[] = {
+    {"Unexpected key: ",             "unknown key",                            true,  0},
+    {"Mapping field already seen: ", "given twice:",                           true,  1},
+    {"Invalid ENUM value: ",         "none of the words that may stand here:", false, 0},
+};
+
 static int refuse_file(struct pc_config_loader *l, struct pc_bytes text, struct complaint *c,
                        cyaml_err_t err)
 {
-    static const char unknown[] = "Unexpected key: ", word[] = "Invalid ENUM value: ";
     const char *what = c->text[0] ? c->text : cyaml_strerror(err);
+    unsigned line = c->line ? c->line : 1;
     if (err == CYAML_ERR_OOM)
         return pc_fail(l->why, -ENOMEM, "%s: out of memory", l->origin);
-    if (strncmp(what, unknown, sizeof unknown - 1) == 0) {
-        const char *key = what + sizeof unknown - 1;
-        return pc_fail(l->why, -EINVAL, "%s:%u: unknown key \"%s\"", l->origin,
-                       line_of_key(text, c->line, key), key);
+    for (size_t i = 0; i < PC_COUNT(phrases); i++) {
+        size_t n = strlen(phrases[i].begins);
+        if (strncmp(what, phrases[i].begins, n) != 0)
+            continue;
+        if (phrases[i].is_key)
+            line = line_of_key(text, line + phrases[i].later, what + n);
+        return pc_fail(l->why, -EINVAL, "%s:%u: %s \"%s\"", l->origin, line, phrases[i].words,
+                       what + n);
     }
-    if (strncmp(what, word, sizeof word - 1) == 0)
-        return pc_fail(l->why, -EINVAL, "%s:%u: \"%s\" is none of the words that may stand here",
-                       l->origin, c->line, what + sizeof word - 1);
-    return pc_fail(l->why, -EINVAL, "%s:%u: %s", l->origin, c->line ? c->line : 1, what);
+    return pc_fail(l->why, -EINVAL, "%s:%u: %s", l->origin, line, what);
 }
 
 static int load_text(struct pc_config_loader *l, struct pc_bytes text, bool append)
