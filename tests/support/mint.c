@@ -188,19 +188,33 @@ static size_t sign_point(const struct mint_key *key, const uint8_t *digest, size
     return 2 * half;
 }
 
-static size_t sign_rsa(const struct mint_key *key, enum pc_alg alg, const uint8_t *digest, size_t n,
-                       uint8_t *sig, size_t cap)
+static size_t sign_pss(const struct mint_key *key, enum pc_alg alg, int salt_bytes,
+                       const uint8_t *digest, size_t n, uint8_t *sig, size_t cap)
 {
     const EVP_MD *md = digest_of(alg);
     size_t sig_n = 0;
-    unsigned sig_u = 0;
+    PC_ASSERT(RSA_sign_pss_mgf1(key->rsa, &sig_n, sig, cap, digest, n, md, md, salt_bytes));
+    return sig_n;
+}
+
+static size_t sign_rsa(const struct mint_key *key, enum pc_alg alg, const uint8_t *digest, size_t n,
+                       uint8_t *sig, size_t cap)
+{
+    unsigned sig_n = 0;
     PC_ASSERT(cap >= RSA_size(key->rsa));
-    if (alg == PC_ALG_PS256 || alg == PC_ALG_PS384 || alg == PC_ALG_PS512) {
-        PC_ASSERT(RSA_sign_pss_mgf1(key->rsa, &sig_n, sig, cap, digest, n, md, md, -1));
-        return sig_n;
-    }
-    PC_ASSERT(RSA_sign(EVP_MD_type(md), digest, n, sig, &sig_u, key->rsa));
-    return sig_u;
+    if (alg == PC_ALG_PS256 || alg == PC_ALG_PS384 || alg == PC_ALG_PS512)
+        return sign_pss(key, alg, (int)n, digest, n, sig, cap);
+    PC_ASSERT(RSA_sign(EVP_MD_type(digest_of(alg)), digest, n, sig, &sig_n, key->rsa));
+    return sig_n;
+}
+
+size_t mint_pss_signature(const struct mint_key *key, enum pc_alg alg, int salt_bytes,
+                          struct pc_bytes data, uint8_t *ret_sig, size_t cap)
+{
+    uint8_t digest[EVP_MAX_MD_SIZE];
+    unsigned n = 0;
+    PC_ASSERT(EVP_Digest(data.p, data.n, digest, &n, digest_of(alg), NULL));
+    return sign_pss(key, alg, salt_bytes, digest, n, ret_sig, cap);
 }
 
 size_t mint_signature(const struct mint_key *key, enum pc_alg alg, struct pc_bytes data,
@@ -266,4 +280,31 @@ void mint_claims(struct pc_buf *b, const char *iss, const char *sub, const char 
     pc_buf_put(b, "}", 2); /* NUL-terminated for mint_token(), but not counted */
     PC_ASSERT(!b->overflow);
     b->len--;
+}
+
+/* --- trusting what was minted ------------------------------------------------------------ */
+
+struct pc_jwks *mint_read_jwks(const struct mint_key *const *keys, size_t n)
+{
+    static uint8_t text[PC_JWKS_BYTES_MAX];
+    struct pc_buf b = pc_buf_of(text, sizeof text);
+    struct pc_jwks *set = NULL;
+    mint_jwks(&b, keys, n);
+    PC_ASSERT(!b.overflow);
+    int rc = pc_jwks_parse(pc_bytes_of(text, b.len), true, NULL, NULL, &set, NULL);
+    PC_ASSERT(rc == 0);
+    return set;
+}
+
+struct pc_trust *mint_trust(const struct pc_issuer_settings *settings,
+                            const struct mint_key *const *keys, size_t n)
+{
+    struct pc_jwks *set = mint_read_jwks(keys, n);
+    struct pc_trust_source source = {settings, set};
+    struct pc_trust *t = NULL;
+    int rc = pc_trust_build(&source, 1, &t, NULL);
+    PC_ASSERT(rc == 0);
+    pc_trust_seal(t, NULL);
+    pc_jwks_free(set);
+    return t;
 }

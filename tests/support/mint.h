@@ -4,7 +4,7 @@
 #ifndef PC_TESTS_SUPPORT_MINT_H
 #define PC_TESTS_SUPPORT_MINT_H
 
-#include "edge/jose/jwk.h"
+#include "edge/jose/trust.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -40,6 +40,16 @@ void mint_claims(struct pc_buf *b, const char *iss, const char *sub, const char 
 /* The raw signature: for baselines and for tests that tamper. Returns its length. */
 size_t mint_signature(const struct mint_key *key, enum pc_alg alg, struct pc_bytes data,
                       uint8_t *ret_sig, size_t cap);
+
+/* RSASSA-PSS with a salt of another length than the digest's. */
+size_t mint_pss_signature(const struct mint_key *key, enum pc_alg alg, int salt_bytes,
+                          struct pc_bytes data, uint8_t *ret_sig, size_t cap);
+
+/* The key set that mint_jwks() would publish, read back. */
+struct pc_jwks *mint_read_jwks(const struct mint_key *const *keys, size_t n);
+/* A sealed snapshot of one issuer with these keys; pc_trust_free() it. */
+struct pc_trust *mint_trust(const struct pc_issuer_settings *settings,
+                            const struct mint_key *const *keys, size_t n);
 
 #ifdef __cplusplus
 }
