@@ -40,7 +40,7 @@ static void claims_of(struct pc_buf *b, const char *issuer, unsigned long i, int
     const int64_t now_s = pc_clock_wall_ms() / 1000;
     pc_buf_fmt(b,
                "{\"iss\":\"%s\",\"sub\":\"user-%08lu\",\"jti\":\"01900000-0000-7000-9000-%012lu\","
-               "\"sid\":\"session-%08lu\",\"family\":\"family-%08lu\",\"client_id\":\"web-%lu\","
+               "\"sid\":\"session-%08lu\",\"fam\":\"family-%08lu\",\"client_id\":\"web-%lu\","
                "\"iat\":%lld,\"exp\":%lld,\"scope\":\"",
                issuer, i, i, i, i, i % 16, (long long)now_s, (long long)(now_s + lifetime_s));
     for (int scope = 0; scope < SCOPES; scope++)

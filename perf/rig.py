@@ -45,25 +45,31 @@ def can_connect(port):
 class Peer:
     """A server process under test."""
 
-    def __init__(self, name, command, directory, port=None, pinned=True, env=None):
+    def __init__(self, name, command, directory, port=None, pinned=True):
+        """port None: the program prints it as its first line."""
         os.makedirs(directory, exist_ok=True)
         self.name, self.port = name, port
         self.log = os.path.join(directory, name + ".log")
         prefix = ["taskset", "-c", str(SERVER_CPU)] if pinned else []
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(
-                prefix + command, cwd=directory, env=env, stdin=subprocess.DEVNULL, stderr=log,
+                prefix + command, cwd=directory, stdin=subprocess.DEVNULL, stderr=log,
                 stdout=subprocess.PIPE if port is None else log)
         self.pid = self.process.pid
         if port is None:
             self.port = int(self.process.stdout.readline())
-        else:
-            wait_until(self.is_up, f"{name} on port {port}, see {self.log}")
 
-    def is_up(self):
-        if self.process.poll() is not None:
-            raise RuntimeError(f"{self.name} ended with {self.process.returncode}, see {self.log}")
-        return can_connect(self.port)
+    def wait_until(self, condition, what="connections"):
+        def check():
+            if self.process.poll() is not None:
+                with open(self.log, encoding="utf-8", errors="replace") as f:
+                    raise RuntimeError(f"{self.name} ended with {self.process.returncode}:\n{f.read()[-2000:]}")
+            return condition()
+        wait_until(check, f"{self.name}: {what}")
+        return self
+
+    def wait_up(self):
+        return self.wait_until(lambda: can_connect(self.port))
 
     def pause(self):
         os.kill(self.pid, signal.SIGSTOP)
@@ -151,12 +157,13 @@ http {{
   server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ return 204; }} }}
 }}
 """)
-        return self.add("nginx", ["nginx", "-e", "stderr", "-p", directory, "-c", conf], directory, port)
+        return self.add("nginx", ["nginx", "-e", "stderr", "-p", directory, "-c", conf], directory,
+                        port).wait_up()
 
     def redis(self):
         port = free_port()
         return self.add("redis", ["redis-server", "--port", str(port), "--bind", "127.0.0.1",
-                                  "--save", "", "--appendonly", "no"], self.path("redis"), port)
+                                  "--save", "", "--appendonly", "no"], self.path("redis"), port).wait_up()
 
     # --- running -------------------------------------------------------------------------
 
