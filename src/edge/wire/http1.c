@@ -249,68 +249,86 @@ static PC_COLD int name_error(struct pc_http_request *r, const uint8_t *line, co
     return fail(r, p == line && *p == '\n' ? PC_HTTP1_BARE_LF : PC_HTTP1_FIELD_NAME);
 }
 
-/* The field of the current line, whose name ends at scan.mark and whose value ends at cr. */
-static inline void keep_field(struct pc_http_request *r, const uint8_t *base, const uint8_t *cr)
+/* One field line: the name ends at its colon, the value at cr. */
+static inline void keep_field(struct pc_http_request *r, const uint8_t *line, const uint8_t *colon,
+                              const uint8_t *cr)
 {
-    const uint8_t *name = base + r->scan.line, *v = base + r->scan.mark + 1;
-    while (pc_char_blank(*v)) /* stops at cr at the latest */
-        v++;
-    const uint8_t *end = cr;
-    while (end > v && pc_char_blank(end[-1]))
+    const uint8_t *value = colon + 1, *end = cr;
+    while (pc_char_blank(*value)) /* stops at cr at the latest */
+        value++;
+    while (end > value && pc_char_blank(end[-1]))
         end--;
-    size_t name_n = (size_t)r->scan.mark - r->scan.line;
-    uint8_t id = pc_field_lookup(name, name_n);
-    struct pc_http_field *f = &r->fields[r->n_fields];
-    f->name = (struct pc_http_span){r->scan.line, (uint16_t)name_n};
-    f->value = (struct pc_http_span){(uint16_t)(v - base), (uint16_t)(end - v)};
+    size_t name_n = (size_t)(colon - line);
+    uint8_t id = pc_field_lookup(line, name_n), index = r->n_fields++;
+    struct pc_http_field *f = &r->fields[index];
+    f->name = (struct pc_http_span){(uint16_t)(line - r->base), (uint16_t)name_n};
+    f->value = (struct pc_http_span){(uint16_t)(value - r->base), (uint16_t)(end - value)};
     f->id = id;
     uint64_t bit = UINT64_C(1) << id;
-    if (PC_UNLIKELY(r->seen & bit))
-        r->repeated |= bit;
-    else
-        r->known[id] = r->n_fields;
+    r->repeated |= r->seen & bit;
+    if (!(r->seen & bit))
+        r->known[id] = index;
     r->seen |= bit;
-    r->n_fields++;
 }
 
-/* Reads one field line. GO_ON: it is kept, and the next line begins at scan.line; or the empty
- * line was read, and head_n is set. */
-static inline int read_field(struct pc_http_request *r, const struct pc_http1_limits *limits,
-                             struct view v)
+/* Input ends at p, in the line that begins at `line`; its name ends at colon, if it was seen. */
+static int more_fields(struct pc_http_request *r, struct view v, const uint8_t *line,
+                       const uint8_t *colon, const uint8_t *p)
 {
-    const uint8_t *p = v.base + r->scan.pos;
-    if (r->scan.state == AT_NAME) {
-        const uint8_t *line = v.base + r->scan.line;
-        p = pc_scan_token(p, v.end);
-        if (p == v.end)
-            return more(r, v, p, PC_HTTP1_HEADER_LARGE);
-        if (PC_UNLIKELY(*p != ':' || p == line)) {
-            if (p != line || *p != '\r')
-                return name_error(r, line, p);
-            if (p + 1 == v.end)
-                return more(r, v, p, PC_HTTP1_HEADER_LARGE);
-            if (p[1] != '\n')
-                return name_error(r, line, p);
-            r->head_n = (uint16_t)(p + 2 - v.base);
-            return GO_ON;
-        }
-        r->scan.mark = (uint16_t)(p - v.base);
-        r->scan.pos = (uint16_t)(++p - v.base);
-        r->scan.state = AT_VALUE;
-    }
-    p = pc_scan_text(p, v.end);
+    r->scan.line = (uint16_t)(line - v.base);
+    r->scan.state = colon ? AT_VALUE : AT_NAME;
+    if (colon)
+        r->scan.mark = (uint16_t)(colon - v.base);
+    return more(r, v, p, PC_HTTP1_HEADER_LARGE);
+}
+
+/* The bytes at p end no field value properly, or p is where the input ends. */
+static int value_error(struct pc_http_request *r, struct view v, const uint8_t *line,
+                       const uint8_t *colon, const uint8_t *p)
+{
     if (p == v.end || (*p == '\r' && p + 1 == v.end))
-        return more(r, v, p, PC_HTTP1_HEADER_LARGE);
-    if (PC_UNLIKELY(*p != '\r'))
-        return fail(r, *p == '\n' ? PC_HTTP1_BARE_LF : PC_HTTP1_FIELD_BYTE);
-    if (PC_UNLIKELY(p[1] != '\n'))
+        return more_fields(r, v, line, colon, p);
+    if (*p == '\r')
         return fail(r, PC_HTTP1_BARE_CR);
-    if (PC_UNLIKELY(r->n_fields >= limits->fields))
-        return fail(r, PC_HTTP1_FIELDS_MANY);
-    keep_field(r, v.base, p);
-    r->scan.line = r->scan.pos = (uint16_t)(p + 2 - v.base);
-    r->scan.state = AT_NAME;
+    return fail(r, *p == '\n' ? PC_HTTP1_BARE_LF : PC_HTTP1_FIELD_BYTE);
+}
+
+/* What stands at p is no name followed by a colon: the empty line, a mistake, or the end of the
+ * input. */
+static int end_fields(struct pc_http_request *r, struct view v, const uint8_t *line,
+                      const uint8_t *p)
+{
+    if (p == v.end || (p == line && *p == '\r' && p + 1 == v.end))
+        return more_fields(r, v, line, NULL, p);
+    if (p != line || *p != '\r' || p[1] != '\n')
+        return name_error(r, line, p);
+    r->head_n = (uint16_t)(p + 2 - v.base);
     return GO_ON;
+}
+
+/* Reads field lines up to and with the empty line. The place is kept in locals and written back
+ * only where the input ends: this loop is most of what a request costs. */
+static int read_fields(struct pc_http_request *r, const struct pc_http1_limits *limits,
+                       struct view v)
+{
+    const uint8_t *line = v.base + r->scan.line, *p = v.base + r->scan.pos;
+    const uint8_t *colon = r->scan.state == AT_VALUE ? v.base + r->scan.mark : NULL;
+    for (;;) {
+        if (PC_LIKELY(!colon)) {
+            p = pc_scan_token(p, v.end);
+            if (PC_UNLIKELY(p == v.end || *p != ':' || p == line))
+                return end_fields(r, v, line, p);
+            colon = p++;
+        }
+        p = pc_scan_text(p, v.end);
+        if (PC_UNLIKELY(v.end - p < 2 || p[0] != '\r' || p[1] != '\n'))
+            return value_error(r, v, line, colon, p);
+        if (PC_UNLIKELY(r->n_fields >= limits->fields))
+            return fail(r, PC_HTTP1_FIELDS_MANY);
+        keep_field(r, line, colon, p);
+        line = p += 2;
+        colon = NULL;
+    }
 }
 
 /* ---- the message as a whole ---- */
@@ -457,7 +475,6 @@ int pc_http1_parse(struct pc_http_request *r, const struct pc_http1_limits *limi
     if (r->scan.state < AT_NAME && (rc = read_request_line(r, limits, base, n)) != GO_ON)
         return rc;
     struct view v = view_of(base, n, r->scan.fields_at + limits->header_bytes);
-    while (rc == GO_ON && !r->head_n)
-        rc = read_field(r, limits, v);
+    rc = read_fields(r, limits, v);
     return rc == GO_ON ? judge_message(r, limits) : rc;
 }
