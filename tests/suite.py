@@ -368,6 +368,11 @@ def scenarios(suite, label, programs, env=None, only=None):
     named = [(p, n) for p, n in named if suite.wants(n) and (only is None or re.search(only, n))]
     if not named or not node_modules(suite):
         return
+    if not os.path.exists(os.path.join(programs, "portcullis-edge")):
+        for _, name in named:
+            suite.record("fail", name, f"there is no {os.path.relpath(programs, ROOT)}/portcullis-edge")
+        suite.show(f"{label}/scenario.*", 0, 0, len(named))
+        return
     env = {"PC_BIN": programs, "PC_LABEL": label, "PC_FULL": "1" if suite.options.full else "", **(env or {})}
     with concurrent.futures.ThreadPoolExecutor(JOBS) as pool:
         for future in [pool.submit(run_scenario, p, n, env) for p, n in named]:
