@@ -3,9 +3,11 @@
  *
  * Each listener has one multishot accept, on core (listener index mod cores). The acceptor gives a
  * new connection to the core with the fewest, counted exactly: the count grows when a connection
- * is assigned, before its core has seen it, and shrinks when the core has closed it. A gateway
- * keeps few connections for long, so exact beats fast here; a hand-over costs one wake-up per
- * connection, not per request. */
+ * is assigned, before its core has seen it, and shrinks when the core has closed it. Measured with
+ * 64 connections on 4 cores, fullest core over the mean: accepting the same socket on every ring
+ * 4.0 (the kernel wakes one of them, always the same), SO_REUSEPORT 1.28 on average and up to 1.8
+ * (it hashes), this at most 1.06. A gateway keeps few connections for long, so exact beats fast
+ * here; a hand-over costs one wake-up per connection, not per request. */
 #include "edge/loop/internal.h"
 
 #include <sys/socket.h>

@@ -195,16 +195,12 @@ static int core_begin(struct core *k, struct pc_why *why)
     k->pub.now_ns = core_mono_ns(k);
     wheel_init(&k->wheel, k->pub.now_ns);
     overload_init(&k->overload, (int64_t)c->overload_ms * 1000000, k->pub.now_ns);
-    err = c->hooks.thread_start ? c->hooks.thread_start(&k->pub, why) : 0;
-    if (err)
-        ring_close(&k->ring);
-    return err;
+    return c->hooks.thread_start ? c->hooks.thread_start(&k->pub, why) : 0;
 }
 
+/* Also after a start that failed, but not before all cores have reported. */
 static void core_end(struct core *k)
 {
-    if (k->config->hooks.thread_stop)
-        k->config->hooks.thread_stop(&k->pub);
     ring_close(&k->ring);
     conns_free(k);
     pool_empty(&k->pool);
@@ -242,8 +238,9 @@ static void *core_main(void *arg)
     bool run = report_and_wait(k, err, &why);
     if (run)
         core_run(k);
-    if (!err)
-        core_end(k);
+    if (!err && k->config->hooks.thread_stop)
+        k->config->hooks.thread_stop(&k->pub);
+    core_end(k);
     return NULL;
 }
 

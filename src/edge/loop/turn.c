@@ -292,6 +292,9 @@ static int64_t until_due_ns(const struct core *k, int64_t now_ns)
     due = pc_min_i64(due, k->accept_retry_ns);
     if (!k->cut)
         due = pc_min_i64(due, k->stop_ns);
+    /* An idle core must not stay marked as overloaded: other cores look at the mark. */
+    if (k->overload.overloaded)
+        due = pc_min_i64(due, k->overload.window_end_ns);
     return due == INT64_MAX ? -1 : pc_max_i64(due - now_ns, 0);
 }
 
