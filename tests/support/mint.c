@@ -282,6 +282,26 @@ void mint_claims(struct pc_buf *b, const char *iss, const char *sub, const char 
     b->len--;
 }
 
+EVP_PKEY *mint_evp(const struct mint_key *key)
+{
+    EVP_PKEY *evp = NULL;
+    if (key->type == PC_KEY_SECRET)
+        return NULL;
+    if (key->type == PC_KEY_ED25519)
+        evp = EVP_PKEY_new_raw_public_key(EVP_PKEY_ED25519, NULL, key->ed_public, 32);
+    else
+        evp = EVP_PKEY_new();
+    PC_ASSERT(evp);
+    PC_ASSERT(!key->ec || EVP_PKEY_set1_EC_KEY(evp, key->ec));
+    PC_ASSERT(!key->rsa || EVP_PKEY_set1_RSA(evp, key->rsa));
+    return evp;
+}
+
+struct pc_bytes mint_secret(const struct mint_key *key)
+{
+    return pc_bytes_of(key->secret, key->secret_n);
+}
+
 /* --- trusting what was minted ------------------------------------------------------------ */
 
 struct pc_jwks *mint_read_jwks(const struct mint_key *const *keys, size_t n)

@@ -45,6 +45,11 @@ size_t mint_signature(const struct mint_key *key, enum pc_alg alg, struct pc_byt
 size_t mint_pss_signature(const struct mint_key *key, enum pc_alg alg, int salt_bytes,
                           struct pc_bytes data, uint8_t *ret_sig, size_t cap);
 
+/* The key as an EVP_PKEY to be freed with EVP_PKEY_free(); NULL for a secret. For baselines. */
+struct evp_pkey_st *mint_evp(const struct mint_key *key);
+/* The bytes of a secret. */
+struct pc_bytes mint_secret(const struct mint_key *key);
+
 /* The key set that mint_jwks() would publish, read back. */
 struct pc_jwks *mint_read_jwks(const struct mint_key *const *keys, size_t n);
 /* A sealed snapshot of one issuer with these keys; pc_trust_free() it. */

@@ -23,7 +23,7 @@ extern "C" {
 #define PC_ALGORITHMS(X)                                                                           \
     X(EDDSA, "EdDSA", PC_KEY_ED25519, 512, 50000)                                                  \
     X(ES256, "ES256", PC_KEY_P256, 256, 143000)                                                    \
-    X(ES384, "ES384", PC_KEY_P384, 384, 900000)                                                    \
+    X(ES384, "ES384", PC_KEY_P384, 384, 460000)                                                    \
     X(RS256, "RS256", PC_KEY_RSA, 256, 15000)                                                      \
     X(RS384, "RS384", PC_KEY_RSA, 384, 15000)                                                      \
     X(RS512, "RS512", PC_KEY_RSA, 512, 15000)                                                      \
@@ -31,8 +31,8 @@ extern "C" {
     X(PS384, "PS384", PC_KEY_RSA, 384, 15000)                                                      \
     X(PS512, "PS512", PC_KEY_RSA, 512, 15000)                                                      \
     X(HS256, "HS256", PC_KEY_SECRET, 256, 500)                                                     \
-    X(HS384, "HS384", PC_KEY_SECRET, 384, 1000)                                                    \
-    X(HS512, "HS512", PC_KEY_SECRET, 512, 1000)
+    X(HS384, "HS384", PC_KEY_SECRET, 384, 1500)                                                    \
+    X(HS512, "HS512", PC_KEY_SECRET, 512, 1500)
 
 enum pc_alg {
     PC_ALG_NONE = 0, /* no algorithm we know; never "none", which is not known either */

@@ -63,8 +63,10 @@ struct pc_token_error_info {
     const char *rfc6750; /* "invalid_token"; "": the challenge carries no error */
     unsigned status;     /* of HTTP */
 };
+#ifndef __cplusplus /* where a function may not be named as a struct is */
 /* err is not PC_TOKEN_OK. */
 const struct pc_token_error_info *pc_token_error_info(enum pc_token_error err);
+#endif
 
 /* Times of a token. What is missing never refuses here, and a missing iat is before every cutoff.
  */
