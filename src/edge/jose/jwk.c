@@ -92,7 +92,7 @@ static int string_member(struct reader *r, const struct pc_json_token *entry, co
 static int find_shape(struct reader *r, const struct pc_json_token *entry,
                       const struct shape **ret_shape)
 {
-    struct pc_bytes kty, crv;
+    struct pc_bytes kty = {NULL, 0}, crv = {NULL, 0};
     int rc = string_member(r, entry, "kty", &kty);
     if (rc == 0)
         rc = string_member(r, entry, "crv", &crv);
@@ -268,13 +268,14 @@ static int read_entry(struct reader *r, const struct pc_json_token *entry)
 {
     const struct shape *shape = NULL;
     const struct pc_key *key = NULL;
-    struct pc_key_head head;
+    struct pc_key_head head = {.algorithms = 0};
     r->strings.len = 0;
     if (pc_json_type(entry) != PC_JSON_OBJECT)
         return refuse(r, PC_E_SYNTAX, entry, "it is no object");
     int rc = refuse_private(r, entry);
     if (rc == 0)
         rc = find_shape(r, entry, &shape);
+    PC_ASSERT(rc || shape);
     if (rc == 0)
         rc = check_purpose(r, entry, shape->type, &head.algorithms);
     if (rc == 0)
