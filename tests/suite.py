@@ -139,10 +139,16 @@ def build(suite, preset, targets=()):
 
 
 def ctest_names(preset):
+    """Test -> the target that makes its program."""
     listing = subprocess.run(["ctest", "--test-dir", f"build/{preset}", "--show-only=json-v1"], cwd=ROOT,
                              capture_output=True, text=True, check=False).stdout
     tests = json.loads(listing)["tests"] if listing.startswith("{") else []
-    return {test["name"]: os.path.basename(test.get("command", [test["name"]])[0]) for test in tests}
+    return {test["name"]: target_of(test["name"]) for test in tests}
+
+
+def target_of(test):
+    """fuzz.http1 is made by fuzz_http1, bench.bench_x by bench_x, the others by their own name."""
+    return re.sub(r"^bench\.", "", re.sub(r"^fuzz\.", "fuzz_", test))
 
 
 def without_aslr(preset):
