@@ -368,5 +368,6 @@ void core_run(struct core *k)
     arm_wake(k);
     while (!ended(k))
         turn(k);
+    ring_enter(&k->ring); /* the last descriptors are closed by what is still to be submitted */
     PC_ASSERT(k->conn_count == 0 && !k->work_first);
 }
