@@ -119,7 +119,7 @@ static const struct row {
     ROW("[SET||]", "SET \"\" ''\r\n"),
     ROW("[SET|foobar|x]", "SET foo\"bar\" x\r\n"),
     ROW("[SET|foobar]", "SET foo'bar'\r\n"),
-    ROW("[GET|a]", "GET a\0b c\r\n"), /* as in Redis, where a line is a C string */
+    ROW(ERR("NUL byte in inline request"), "GET a\0b c\r\n"),
     ROW("[A|b]", "A \x0b\x0c b\r\n"),
     ROW(ERR("unbalanced quotes in request"), "SET \"a\r\n"),
     ROW(ERR("unbalanced quotes in request"), "SET 'a\r\n"),

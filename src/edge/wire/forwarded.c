@@ -49,7 +49,9 @@ static bool next_element(struct walk *w, struct pc_bytes *ret_element)
             if (w->n_values == 0)
                 return false;
             w->left = w->values[--w->n_values];
-            w->open = true;
+            w->open = w->left.n > 0;
+            if (!w->open)
+                continue;
         }
         size_t at = last_element(w->syntax, w->left);
         struct pc_bytes element = trim(pc_bytes_of(w->left.p + at, w->left.n - at));

@@ -93,6 +93,8 @@ void pc_http1_write_status(struct pc_buf *b, unsigned status, struct pc_bytes da
 
 void pc_http1_write_value(struct pc_buf *b, struct pc_bytes value)
 {
+    if (value.n == 0)
+        return;
     const uint8_t *p = value.p, *end = p + value.n;
     while (p < end) {
         const uint8_t *stop = pc_scan_text(p, end);

@@ -233,8 +233,10 @@ static bool is_port(const uint8_t *p, const uint8_t *end)
 
 bool pc_authority_valid(struct pc_bytes authority)
 {
+    if (authority.n == 0)
+        return true;
     const uint8_t *p = authority.p, *end = p + authority.n;
-    if (authority.n && *p == '[') {
+    if (*p == '[') {
         const uint8_t *close = memchr(p, ']', authority.n);
         struct pc_ip ip;
         if (!close || !memchr(p, ':', (size_t)(close - p)) ||
@@ -244,8 +246,8 @@ bool pc_authority_valid(struct pc_bytes authority)
     } else {
         while (p < end && pc_char_is(*p, PC_CHAR_HOST))
             p++;
-        if (p == authority.p)
-            return authority.n == 0; /* a port needs a host */
+        if (p == authority.p) /* a port needs a host */
+            return false;
     }
     return p == end || (*p == ':' && is_port(p + 1, end));
 }

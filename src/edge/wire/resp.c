@@ -246,10 +246,9 @@ static bool take_word(uint8_t *line, size_t n, size_t *at, struct pc_bytes *ret_
 static int split_inline(struct pc_resp_parser *p, const struct pc_resp_limits *limits,
                         uint8_t *line, size_t n, struct pc_resp_command *ret)
 {
-    const uint8_t *nul = n ? memchr(line, 0, n) : NULL;
     size_t argc = 0, at = 0;
-    if (nul) /* as in Redis, where the line is a C string */
-        n = (size_t)(nul - line);
+    if (n && memchr(line, 0, n)) /* Redis never sees the end of such a line, and waits */
+        return fail(p, PC_RESP_E_INLINE_NUL);
     for (;;) {
         while (at < n && is_space(line[at]))
             at++;
@@ -297,7 +296,9 @@ int pc_resp_parse(struct pc_resp_parser *p, const struct pc_resp_limits *limits,
 
 int pc_resp_to_i64(struct pc_bytes s, int64_t *ret_value)
 {
-    bool negative = s.n && s.p[0] == '-';
+    if (s.n == 0)
+        return -EINVAL;
+    bool negative = s.p[0] == '-';
     struct pc_bytes digits = {s.p + negative, s.n - negative};
     uint64_t value;
     if (digits.n == 0 || (digits.p[0] == '0' && s.n > 1) || pc_bytes_to_u64(digits, &value) ||

@@ -47,6 +47,7 @@ extern const struct pc_resp_limits pc_resp_limits_default;
     X(BULK_END, "bulk is not followed by CRLF")                                                    \
     X(INLINE_LONG, "too big inline request")                                                       \
     X(QUOTES, "unbalanced quotes in request")                                                      \
+    X(INLINE_NUL, "NUL byte in inline request")                                                    \
     X(COMMAND_LARGE, "command larger than its limit")
 
 enum pc_resp_error {
