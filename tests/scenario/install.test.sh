@@ -59,5 +59,5 @@ if [ "${PC_LABEL:-}" = installed ]; then
     step "nothing installed names the build directory" no_build_paths
 fi
 
-step "the demonstration works with these programs" env PORTCULLIS_BIN="$PC_BIN" "$root/tools/run" --demo
+step "the demonstration works with these programs" "$root/tools/run" --demo
 exit $failed

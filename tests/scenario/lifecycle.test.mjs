@@ -197,7 +197,7 @@ test('a restart under load refuses no connection', async () => {
       const before = decider.total;
       await until('decisions', () => decider.total > before + 200);
       const [old] = edges();
-      process.kill(old, 'SIGTERM');
+      serve.kill('SIGUSR2');
       await until('a new edge', async () => {
         const now = edges();
         return now.length === 1 && now[0] !== old;

@@ -84,7 +84,7 @@ test('without AUTH a loopback client may only read', async () => {
     const key = unique();
     assert.equal(await resp.command('EXISTS', key), 0);
     assert.equal(await resp.command('TTL', key), -2);
-    for (const command of [['SET', key, '1', 'EX', '10'], ['SETEX', key, '10', '1'], ['DEL', key], ['EXPIRE', key, '10'], ['PC.REVOKE', '{"kind":"token","id":"x","ttl":60}']]) {
+    for (const command of [['SET', key, '1', 'EX', '10'], ['SETEX', key, '10', '1'], ['DEL', key], ['EXPIRE', key, '10'], ['PC.REVOKE', 'token', 'x', 'TTL', '60']]) {
       isError(await resp.command(...command), /^NOAUTH|^NOPERM/);
     }
     assert.equal(await resp.command('EXISTS', key), 0);
@@ -109,7 +109,7 @@ test('role gateway revokes tokens of its prefix but may not take them back', asy
   const key = unique();
   assert.equal(await resp.command('SET', key, '1', 'EX', '100'), 'OK');
   isError(await resp.command('DEL', key), /^NOPERM/);
-  isError(await resp.command('PC.REVOKE', '{"kind":"subject","id":"bob"}'), /^NOPERM/);
+  isError(await resp.command('PC.REVOKE', 'subject', 'bob'), /^NOPERM/);
   assert.equal(await resp.command('EXISTS', key), 1);
   resp.close();
 });
@@ -190,16 +190,21 @@ test('what is not supported is refused by name', async () => {
   resp.close();
 });
 
-test('PC.REVOKE and PC.CHECK take and give the JSON of HTTP', async () => {
+test('PC.CHECK takes and gives the JSON of HTTP; PC.REVOKE revokes every kind', async () => {
   const resp = await server.resp();
   const claims = server.issuer.claims();
   const token = server.issuer.sign(claims);
   assert.equal(JSON.parse(await resp.command('PC.CHECK', JSON.stringify({ token }))).allow, true);
-  const done = await resp.command('PC.REVOKE', JSON.stringify({ kind: 'token', id: claims.jti, ttl: 60 }));
-  assert.ok(!(done instanceof RespError), `${done}`);
+  assert.equal(await resp.command('PC.REVOKE', 'token', claims.jti, 'TTL', '60', 'REASON', 'test'), 'OK');
   const denied = JSON.parse(await resp.command('PC.CHECK', JSON.stringify({ token })));
   assert.equal(denied.allow, false);
   assert.equal(denied.code, 'TOKEN_REVOKED');
+  assert.equal(await resp.command('PC.REVOKE', 'subject', 'resp-bob', 'ISSUER', server.issuer.name), 'OK');
+  assert.equal((await server.auth(server.issuer.mint({ sub: 'resp-bob' }))).json.error.code, 'SUBJECT_REVOKED');
+  isError(await resp.command('PC.REVOKE', 'nonsense', 'x'), /^ERR/);
+  isError(await resp.command('PC.REVOKE', 'token', 'x', 'TTL'), /^ERR syntax error/);
+  isError(await resp.command('PC.REVOKE', 'subject', 'x', 'TTL', '5'), /^ERR/);
+  isError(await resp.command('PC.CHECK', '{'), /^ERR/);
   resp.close();
 });
 
