@@ -184,8 +184,8 @@ static void step(struct run *r)
         go_down(r, chance(r, 3));
 }
 
-/* What the oracle found, or NULL. */
-static const char *run_seed(uint64_t seed, bool lie, uint64_t *ret_trace)
+/* What the oracle found, or NULL; *ret_why then says what the last failure of the journal was. */
+static const char *run_seed(uint64_t seed, bool lie, uint64_t *ret_trace, struct pc_why *ret_why)
 {
     static struct run r;
     r = (struct run){.random = seed, .next_number = 1};
@@ -203,6 +203,7 @@ static const char *run_seed(uint64_t seed, bool lie, uint64_t *ret_trace)
     if (r.kit.j)
         kit_close(&r.kit);
     *ret_trace = sim_disk_trace(r.disk);
+    *ret_why = r.kit.why;
     sim_disk_free(r.disk);
     return r.broken;
 }
@@ -220,10 +221,11 @@ static void acknowledged_records_survive_any_crash(void **state)
     uint64_t n = only ? 1 : from_environment("PC_SIM_SEEDS", SEEDS_DEFAULT);
     for (uint64_t i = 0; i < n; i++) {
         uint64_t seed = only ? only : i + 1;
-        const char *broken = run_seed(seed, false, &trace);
+        struct pc_why why;
+        const char *broken = run_seed(seed, false, &trace, &why);
         if (broken)
-            fail_msg("seed %llu: %s (PC_SIM_SEED=%llu repeats it)", (unsigned long long)seed,
-                     broken, (unsigned long long)seed);
+            fail_msg("seed %llu: %s; %s (PC_SIM_SEED=%llu repeats it)", (unsigned long long)seed,
+                     broken, why.text, (unsigned long long)seed);
     }
 }
 
@@ -232,8 +234,9 @@ static void a_seed_repeats_a_run_byte_for_byte(void **state)
     (void)state;
     for (uint64_t seed = 1; seed <= 5; seed++) {
         uint64_t first, again;
-        run_seed(seed, false, &first);
-        run_seed(seed, false, &again);
+        struct pc_why why;
+        run_seed(seed, false, &first, &why);
+        run_seed(seed, false, &again, &why);
         assert_int_equal(first, again);
     }
 }
@@ -243,8 +246,9 @@ static void a_disk_that_lies_about_syncs_is_caught(void **state)
     (void)state;
     unsigned caught = 0;
     uint64_t trace;
+    struct pc_why why;
     for (uint64_t seed = 1; seed <= 30; seed++)
-        caught += run_seed(seed, true, &trace) != NULL;
+        caught += run_seed(seed, true, &trace, &why) != NULL;
     /* Not every run crashes at a moment where it shows. */
     assert_in_range(caught, 20, 30);
 }

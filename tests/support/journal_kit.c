@@ -113,7 +113,7 @@ void kit_close(struct kit *k)
 int kit_append(struct kit *k, uint64_t number, size_t n)
 {
     static _Thread_local uint8_t payload[KIT_BATCH_MAX][KIT_RECORD_BYTES];
-    struct pc_bytes records[KIT_BATCH_MAX];
+    struct pc_bytes records[KIT_BATCH_MAX] = {0};
     uint64_t first;
     PC_ASSERT(n <= KIT_BATCH_MAX);
     for (size_t i = 0; i < n; i++)

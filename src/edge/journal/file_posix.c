@@ -47,13 +47,14 @@ static int posix_open_dir(void *ctx, const char *path, bool create)
 {
     (void)ctx;
     if (create) {
-        if (mkdir(path, 0700) == 0) {
-            int err = sync_parent(path);
-            if (err < 0)
-                return err;
-        } else if (errno != EEXIST) {
+        bool made = mkdir(path, 0700) == 0;
+        if (!made && errno != EEXIST)
             return -errno;
-        }
+        /* Also when it was there: whoever made it may have died before this. Then its parent may be
+         * closed to us, which is no reason to stop. */
+        int err = sync_parent(path);
+        if (err < 0 && made)
+            return err;
     }
     return RETRY(open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }

@@ -298,21 +298,28 @@ int pc_journal_seal(struct pc_journal *j, int64_t now_ms)
     return pc_journal_mark(j, PC_BATCH_SEAL, NULL, 0, now_ms);
 }
 
-/* Takes the oldest segment out of the table if it lies at or below position: its number, or 0. */
-static uint64_t take_oldest(struct pc_journal *j, uint64_t position)
+/* The oldest segment if it lies at or below position and may go: its number, or 0. */
+static uint64_t retirable(struct pc_journal *j, uint64_t position)
 {
     uint64_t number = 0;
     pthread_mutex_lock(&j->table_lock);
     position = pc_min_u64(position, j->snapshot_newest);
     /* I5: a segment is given up only when the next one's first batch is durable. */
     if (j->entries_n > 1 && j->entries[0].last <= position && j->entries[1].first &&
-        j->entries[1].first <= pc_journal_durable(j)) {
+        j->entries[1].first <= pc_journal_durable(j))
         number = j->entries[0].number;
-        j->entries_n--;
-        memmove(j->entries, j->entries + 1, j->entries_n * sizeof *j->entries);
-    }
+    j->entries[0].going |= number != 0;
     pthread_mutex_unlock(&j->table_lock);
     return number;
+}
+
+static void drop_oldest_entry(struct pc_journal *j, uint64_t number)
+{
+    pthread_mutex_lock(&j->table_lock);
+    PC_ASSERT(j->entries_n > 1 && j->entries[0].number == number);
+    j->entries_n--;
+    memmove(j->entries, j->entries + 1, j->entries_n * sizeof *j->entries);
+    pthread_mutex_unlock(&j->table_lock);
 }
 
 int pc_journal_retire(struct pc_journal *j, uint64_t position, unsigned *ret_freed)
@@ -322,13 +329,17 @@ int pc_journal_retire(struct pc_journal *j, uint64_t position, unsigned *ret_fre
     uint64_t number;
     int err = 0;
     pthread_mutex_lock(&j->retire_lock);
-    /* One by one from the oldest, each durable before the next: a crash leaves no hole. */
-    while (err == 0 && (number = take_oldest(j, position)) != 0) {
+    /* One by one from the oldest, each durably before the next, and the same one again after a
+     * failure: neither a crash nor an error may leave a hole. */
+    while (err == 0 && (number = retirable(j, position)) != 0) {
         pc_dir_segment_name(number, name);
         err = j->dir.ops->unlink(j->dir.ops->ctx, j->dir.fd, name);
-        if (err == 0)
+        if (err == 0 || err == -ENOENT)
             err = j->dir.ops->sync_dir(j->dir.ops->ctx, j->dir.fd);
-        freed += err == 0;
+        if (err == 0) {
+            drop_oldest_entry(j, number);
+            freed++;
+        }
     }
     pthread_mutex_unlock(&j->retire_lock);
     if (ret_freed)
@@ -367,6 +378,13 @@ static int read_batch(void *arg, const struct pc_batch *b, bool loose)
     return r->done ? -ECANCELED : 0;
 }
 
+/* table_lock held. Only the oldest segment is ever being removed, never the last. */
+static const struct pc_segment_entry *oldest_kept(const struct pc_journal *j)
+{
+    PC_ASSERT(j->entries_n > (j->entries[0].going ? 1 : 0));
+    return &j->entries[j->entries[0].going];
+}
+
 /* The numbers of the segments that hold positions in (after, upto]; the caller frees them. */
 static int segments_of_range(struct pc_journal *j, uint64_t after, uint64_t upto,
                              uint64_t **ret_numbers, size_t *ret_n)
@@ -377,11 +395,11 @@ static int segments_of_range(struct pc_journal *j, uint64_t after, uint64_t upto
     uint64_t *numbers = malloc(j->entries_n * sizeof *numbers);
     if (!numbers)
         err = -ENOMEM;
-    else if (j->entries[0].first > after + 1)
+    else if (oldest_kept(j)->first > after + 1)
         err = -ENOENT;
     for (size_t i = 0; err == 0 && i < j->entries_n; i++) {
         const struct pc_segment_entry *e = &j->entries[i];
-        if ((i + 1 == j->entries_n || e->last > after) && e->first <= upto)
+        if ((i + 1 == j->entries_n || e->last > after) && e->first <= upto && !e->going)
             numbers[n++] = e->number;
     }
     pthread_mutex_unlock(&j->table_lock);
@@ -454,7 +472,7 @@ void pc_journal_status(struct pc_journal *j, struct pc_journal_status *ret_statu
     s.durable = pc_journal_durable(j); /* before appended, so that it is never the larger (I3) */
     s.appended = pc_journal_appended(j);
     pthread_mutex_lock(&j->table_lock);
-    s.oldest = j->entries_n ? j->entries[0].first : 0;
+    s.oldest = oldest_kept(j)->first;
     s.snapshot_position = j->snapshot_newest;
     s.previous_snapshot = j->snapshot_previous;
     s.segments = (unsigned)j->entries_n;

@@ -23,6 +23,7 @@
 
 struct pc_segment_entry {
     uint64_t number, first, last; /* 0 while nothing is known to be in it */
+    bool going;                   /* being removed: no longer to be read */
 };
 
 struct pc_journal {

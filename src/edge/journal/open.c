@@ -3,9 +3,10 @@
  * before any other thread knows the journal.
  *
  * Nothing is written before everything was looked at and nothing refused. Then, in this order: the
- * tail is cut; the last batches, which no later one proves durable, are written once more (a sync
- * that failed in an earlier process may have left them in memory only); both are synced; a segment
- * is opened behind a salvage mark, or the start mark appended to the last one; the identity file.
+ * names of the files are made durable; the tail is cut; the last batches, which no later one proves
+ * durable, are written once more (a sync that failed in an earlier process may have left them in
+ * memory only); both are synced; a segment is opened behind a salvage mark, or the start mark
+ * appended to the last one; the identity file.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -304,11 +305,19 @@ static int write_identity(struct opening *o)
     return err < 0 ? disk_failed(o, err, true, "writing " PC_DIR_IDENTITY) : 0;
 }
 
+/* A process that died, or could not sync, may have left names that are seen but not durable; what
+ * is built on them now would go with them at a crash. */
+static int keep_names(struct opening *o)
+{
+    int err = o->j->dir.ops->sync_dir(o->j->dir.ops->ctx, o->j->dir.fd);
+    return err < 0 ? disk_failed(o, err, true, "syncing the directory") : 0;
+}
+
 static int act(struct opening *o)
 {
-    int err = 0;
+    int err = keep_names(o);
     o->j->id = o->survey.journal_id ? o->survey.journal_id : o->options->new_id;
-    if (o->survey.listing.leftovers) {
+    if (err == 0 && o->survey.listing.leftovers) {
         err = pc_dir_remove_leftovers(&o->j->dir);
         if (err < 0)
             disk_failed(o, err, true, "removing unfinished files");
