@@ -15,7 +15,7 @@
 
 #include "support/journal_kit.h"
 
-#define SEEDS_DEFAULT 300u
+#define SEEDS_DEFAULT 1500u
 #define STEPS         60u
 #define BATCH_MAX     5u
 
@@ -28,6 +28,7 @@ struct run {
      * of what was appended after. */
     struct kit_record history[KIT_RECORDS_MAX];
     size_t appended, acknowledged;
+    uint64_t durable;   /* position once said to be durable */
     const char *broken; /* what the oracle found */
 };
 
@@ -47,6 +48,11 @@ static void check_recovered(struct run *r)
         r->broken = "there are more records than were ever appended";
     else if (memcmp(s->records, r->history, s->n * sizeof s->records[0]) != 0)
         r->broken = "the records are not those that were appended";
+    else if (r->kit.recovered.position <= r->durable)
+        r->broken = "a position that was durable was given up";
+    else if (pc_journal_durable(r->kit.j) != pc_journal_appended(r->kit.j))
+        r->broken = "the start mark is not durable";
+    r->durable = r->kit.recovered.position;
     r->appended = r->acknowledged = s->n; /* a start makes what it found durable */
 }
 
@@ -98,6 +104,7 @@ static void sync_and_acknowledge(struct run *r)
 {
     uint64_t durable;
     if (pc_journal_sync(r->kit.j, &durable) == 0) {
+        r->durable = durable;
         r->acknowledged = r->kit.state.n;
         if (durable != pc_journal_appended(r->kit.j))
             r->broken = "a sync left something behind";
@@ -106,8 +113,10 @@ static void sync_and_acknowledge(struct run *r)
 
 static void seal(struct run *r)
 {
-    if (pc_journal_seal(r->kit.j, 1) == 0)
+    if (pc_journal_seal(r->kit.j, 1) == 0) {
+        r->durable = pc_journal_durable(r->kit.j);
         r->acknowledged = r->kit.state.n;
+    }
 }
 
 static void snapshot(struct run *r)

@@ -12,6 +12,8 @@
 
 /* A new segment is filled with writes of this size. */
 #define FILL_BYTES (1u << 20)
+/* The rest of a full one with writes of this size. */
+#define FINISH_BYTES (64u << 10)
 
 static void assert_on_writer(struct pc_journal *j)
 {
@@ -141,17 +143,36 @@ void pc_journal_use_segment(struct pc_journal *j, int fd, uint64_t number, uint3
     j->end = end;
 }
 
-static int sync_segment(struct pc_journal *j)
+static int force_sync(struct pc_journal *j)
 {
     uint64_t appended = atomic_load_explicit(&j->appended, memory_order_relaxed);
-    if (atomic_load_explicit(&j->durable, memory_order_relaxed) == appended)
-        return 0;
     int err = j->dir.ops->sync(j->dir.ops->ctx, j->fd);
     if (err < 0)
         return fail(j, err, "sync");
-    PC_ASSERT(appended > atomic_load(&j->durable)); /* I3 */
+    PC_ASSERT(appended >= atomic_load(&j->durable)); /* I3 */
     atomic_store_explicit(&j->durable, appended, memory_order_release);
     return 0;
+}
+
+static int sync_segment(struct pc_journal *j)
+{
+    return pc_journal_durable(j) == pc_journal_appended(j) ? 0 : force_sync(j);
+}
+
+/* I2. The rest of the segment is written with zeros once more: reads show zeros there, but after a
+ * cut whose sync failed in an earlier process the disk may still hold what was cut, and show it
+ * after a crash behind the last batch, where it would look like damage. The rest is small: what was
+ * to be appended does not fit. */
+static int finish_segment(struct pc_journal *j)
+{
+    static const uint8_t zeros[FINISH_BYTES];
+    for (uint32_t at = j->offset; at < j->end; at += FINISH_BYTES) {
+        size_t n = (size_t)pc_min_u64(FINISH_BYTES, j->end - at);
+        int err = pc_file_write_all(j->dir.ops, j->fd, zeros, n, at);
+        if (err < 0)
+            return fail(j, err, "write");
+    }
+    return force_sync(j);
 }
 
 static void close_entry(struct pc_journal *j)
@@ -168,7 +189,7 @@ static int roll(struct pc_journal *j)
     pthread_mutex_lock(&j->prepare_lock);
     int err = make_next(j);
     if (err == 0)
-        err = sync_segment(j); /* I2 */
+        err = finish_segment(j); /* I2 */
     if (err == 0) {
         struct pc_segment_entry e = {.number = j->next_number,
                                      .first = atomic_load(&j->appended) + 1};

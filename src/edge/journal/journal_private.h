@@ -2,7 +2,7 @@
  * What journal.c, open.c and snapshot.c share: the open journal. Not for others.
  *
  * I1  The log is written by one thread; a batch is written behind the last one, never over it.
- * I2  A segment is begun only when everything in the one before it is synced.
+ * I2  A segment is begun only when everything in the one before it is synced, to its last byte.
  * I3  durable <= appended, both only grow, and durable never passes what a sync that succeeded has
  *     covered.
  * I4  Once failed is set it never changes, and neither position moves any more.

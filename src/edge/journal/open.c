@@ -118,7 +118,7 @@ static int on_snapshot(void *arg, struct pc_snapshot_reader *snapshot)
 /* Keeps the segment table: what each segment holds. */
 static int note_entry(struct pc_journal *j, const struct pc_batch *b)
 {
-    struct pc_segment_entry e = {b->segment, b->first, pc_batch_last(b)};
+    struct pc_segment_entry e = {.number = b->segment, .first = b->first, .last = pc_batch_last(b)};
     size_t n = j->entries_n;
     if (n == 0 || j->entries[n - 1].number != b->segment)
         return pc_journal_add_entry(j, &e);

@@ -1,13 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0
  * See walk.h. What makes it exact:
  *
- * I1  A batch belongs to the log if its first position is the one after the batch before it.
- * I2  Where that fails, the log has a gap. The gap is damage if a later batch says that the
- * position it begins at was durable, or if a later segment was written to (a segment is begun only
- * when everything before it is synced), or if it begins at no known position (a segment is freed
- * only when the next one holds a durable batch). Otherwise a crash explains it. I3  So an
- * unexplained gap lies in the last segment ever written to, and cutting there loses nothing that
- * was acknowledged as durable, except in the case recovery.h names. */
+ * I1  A batch belongs to the log if its first position is the one after the batch before it, and it
+ *     was written by the same start, or begins one. (So what an earlier start wrote and a later one
+ * cut off does not come back.) I2  Where that fails, the log has a gap. The gap is damage if a
+ * later batch says that the position it begins at was durable, or if a later segment was written to
+ * (a segment is begun only when everything before it is synced), or if it begins at no known
+ * position (a segment is freed only when the next one holds a durable batch). Otherwise a crash
+ * explains it. I3  So an unexplained gap lies in the last segment ever written to, and cutting
+ * there loses nothing that was acknowledged as durable, except in the case recovery.h names. */
 #include "edge/journal/walk.h"
 
 #include <stdio.h>
@@ -89,10 +90,14 @@ static bool is_salvage_mark(const struct pc_batch *b)
     return b->flags & PC_BATCH_SALVAGE && b->offset == PC_SECTOR_BYTES;
 }
 
+/* I1 */
 static bool belongs(const struct pc_walk *w, const struct pc_batch *b)
 {
-    return w->end.expected == 0 || b->first == w->end.expected ||
-           (is_salvage_mark(b) && b->first > w->end.expected); /* I1 */
+    if (is_salvage_mark(b))
+        return b->first >= w->end.expected;
+    if (w->end.incarnation && b->incarnation != w->end.incarnation && !(b->flags & PC_BATCH_START))
+        return false;
+    return w->end.expected == 0 || b->first == w->end.expected;
 }
 
 static int accept(struct pc_walk *w, const struct pc_batch *b)
@@ -108,6 +113,7 @@ static int accept(struct pc_walk *w, const struct pc_batch *b)
     e->segment = b->segment;
     e->offset = b->offset + b->padded;
     e->expected = pc_batch_last(b) + 1;
+    e->incarnation = b->incarnation;
     e->sealed = b->flags != 0;
     w->highest = pc_max_u64(w->highest, pc_batch_last(b));
     w->last_time_ms = pc_max_i64(w->last_time_ms, b->time_ms);
@@ -184,6 +190,7 @@ static void check_missing(struct pc_walk *w, uint64_t previous)
     /* What was lost is said; the walk goes on from whatever comes next. */
     w->loose = !accepted(w, previous + 1);
     w->end.expected = 0;
+    w->end.incarnation = 0;
 }
 
 static int walk_segment(struct pc_walk *w, uint64_t number)

@@ -15,6 +15,7 @@
 /* Where the log stands after the last batch that belongs to it. */
 struct pc_walk_end {
     uint64_t expected;      /* first position of the next batch; 0 = any */
+    uint64_t incarnation;   /* of the last batch; 0 = any */
     uint64_t segment;       /* of the last batch; 0 = none yet */
     uint32_t offset;        /* behind it */
     uint32_t window_offset; /* in that segment, no later batch proves durable what lies behind */
