@@ -215,7 +215,8 @@ enum pc_token_error pc_jwt_peek(const struct pc_trust *trust, struct pc_bytes to
     if (err)
         return err;
     jwt.alg = header.alg;
-    jwt.cost_ns = jwt.keys.count * pc_alg_cost_ns(jwt.alg);
+    for (uint32_t i = 0; i < jwt.keys.count; i++)
+        jwt.cost_ns += pc_key_cost_ns(trust->keys[jwt.keys.keys[i]].key, jwt.alg);
     jwt.signed_part = parts.signed_part;
     jwt.strings_used = strings.len;
     *ret_jwt = jwt;

@@ -68,6 +68,12 @@ uint32_t pc_alg_cost_ns(enum pc_alg alg)
     return algorithms[alg].cost_ns;
 }
 
+uint32_t pc_key_cost_ns(const struct pc_key *key, enum pc_alg alg)
+{
+    uint32_t cost_ns = pc_alg_cost_ns(alg), k = key->modulus_bits / 256;
+    return key->type == PC_KEY_RSA ? cost_ns / 64 * k * k : cost_ns;
+}
+
 uint32_t pc_algs_of_type(enum pc_key_type type)
 {
     uint32_t bits = 0;
@@ -195,12 +201,41 @@ static void set_thumbprint(struct key *k, const char *crv, const char *kty, cons
 
 /* --- making ------------------------------------------------------------------------------ */
 
+/* Ed25519 takes any point of the curve for a key, but under one of these anybody can sign: its
+ * multiples are so few that a signature can be guessed. Zeroed memory is one of them. The value is
+ * y, little-endian, without the sign of x; what is not below 2^255 - 19 is no proper encoding. */
+static bool is_weak_point(const uint8_t x[ED25519_PUBLIC_KEY_LEN])
+{
+    static const uint8_t order_8[2][ED25519_PUBLIC_KEY_LEN] = {
+        {0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4,
+         0x89, 0xf2, 0xef, 0x98, 0xf0, 0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6,
+         0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05},
+        {0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b,
+         0x76, 0x0d, 0x10, 0x67, 0x0f, 0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39,
+         0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a}
+    };
+    uint8_t y[ED25519_PUBLIC_KEY_LEN], middle_or = 0, middle_and = 0xff;
+    memcpy(y, x, sizeof y);
+    y[31] &= 0x7f;
+    for (int i = 1; i < 31; i++) {
+        middle_or |= y[i];
+        middle_and &= y[i];
+    }
+    if (middle_or == 0 && y[31] == 0 && y[0] <= 1) /* order 4 and 1 */
+        return true;
+    if (middle_and == 0xff && y[31] == 0x7f && y[0] >= 0xec) /* order 2, and no encodings */
+        return true;
+    return memcmp(y, order_8[0], sizeof y) == 0 || memcmp(y, order_8[1], sizeof y) == 0;
+}
+
 int pc_key_from_ed25519(const struct pc_key_head *head, struct pc_bytes x,
                         const struct pc_key **ret_key, struct pc_why *why)
 {
     if (x.n != ED25519_PUBLIC_KEY_LEN)
         return pc_fail(why, PC_E_UNSUPPORTED, "an Ed25519 key has %d bytes, not %zu",
                        ED25519_PUBLIC_KEY_LEN, x.n);
+    if (is_weak_point(x.p))
+        return pc_fail(why, PC_E_UNSUPPORTED, "an Ed25519 key under which anybody can sign");
     struct key *k = new_key(head, PC_KEY_ED25519);
     if (!k)
         return pc_fail(why, -ENOMEM, "out of memory");
@@ -306,6 +341,7 @@ int pc_key_from_rsa(const struct pc_key_head *head, struct pc_bytes modulus,
     k->rsa = rsa_of(modulus, exponent);
     if (!k->rsa)
         return give(k, pc_fail(why, PC_E_UNSUPPORTED, "an unusable RSA key"), ret_key);
+    k->pub.modulus_bits = RSA_bits(k->rsa);
     set_thumbprint(k, NULL, "RSA", "e", exponent, "n", modulus);
     return give(k, 0, ret_key);
 }

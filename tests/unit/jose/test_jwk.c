@@ -294,6 +294,43 @@ static void rsa_exponents_must_be_sane(void **state)
     mint_key_free(key);
 }
 
+static void an_rsa_key_costs_by_the_square_of_its_modulus(void **state)
+{
+    struct mint_key *keys[2] = {mint_rsa_new(2048, "a"), mint_rsa_new(3072, "b")};
+    struct pc_jwks *set = mint_read_jwks((const struct mint_key *const *)keys, 2);
+    uint32_t usual = pc_key_cost_ns(set->keys[0], PC_ALG_RS256);
+    (void)state;
+    assert_in_range(usual, pc_alg_cost_ns(PC_ALG_RS256) - 64, pc_alg_cost_ns(PC_ALG_RS256));
+    assert_in_range(pc_key_cost_ns(set->keys[1], PC_ALG_RS256), usual * 2, usual * 3);
+    pc_jwks_free(set);
+    for (int i = 0; i < 2; i++)
+        mint_key_free(keys[i]);
+}
+
+static void points_under_which_anybody_can_sign_are_refused(void **state)
+{
+    static const char *const weak[] = {
+        "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", /* zeroed memory, of order 4 */
+        "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA", /* the neutral element */
+        "AQAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAIA", /* the same with the sign of x */
+        "7P_______________________________________38", /* of order 2 */
+        "7f_______________________________________38", /* zero, written otherwise */
+        "JuiVj8KyJ7BFw_SJ8u-Y8NXfrAXTxjM5sTgCiG1T_AU", /* of order 8 */
+        "xxdqcD1N2E-6PAt2DRBnDyogU_osOczGTsf9d5KsA3o",
+    };
+    char text[128];
+    (void)state;
+    for (size_t i = 0; i < PC_COUNT(weak); i++) {
+        struct pc_jwks *set = NULL;
+        struct pc_why why = {""};
+        snprintf(text, sizeof text, "{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":\"%.43s\"}",
+                 weak[i]);
+        assert_int_equal(parse(text, false, &set, &why), PC_E_UNSUPPORTED);
+        if (!strstr(why.text, "anybody can sign"))
+            fail_msg("%s: %s", weak[i], why.text);
+    }
+}
+
 static void keys_stay_until_their_last_owner_leaves(void **state)
 {
     struct pc_jwks *set = parsed("{" ED "}");
@@ -332,6 +369,8 @@ int main(void)
         cmocka_unit_test(a_file_of_a_public_key_is_no_secret),
         cmocka_unit_test(short_rsa_keys_are_refused),
         cmocka_unit_test(rsa_exponents_must_be_sane),
+        cmocka_unit_test(an_rsa_key_costs_by_the_square_of_its_modulus),
+        cmocka_unit_test(points_under_which_anybody_can_sign_are_refused),
         cmocka_unit_test(keys_stay_until_their_last_owner_leaves),
         cmocka_unit_test(names_of_algorithms),
     };
