@@ -29,6 +29,8 @@ struct complaint {
     unsigned line;
 };
 
+static void note(cyaml_log_t level, void *ctx, const char *fmt, va_list args) PC_PRINTF(3, 0);
+
 static void note(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
 {
     struct complaint *c = ctx;
