@@ -10,6 +10,8 @@
  * here; a hand-over costs one wake-up per connection, not per request. */
 #include "edge/loop/internal.h"
 
+#include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -111,12 +113,16 @@ static void arm(struct core *k, struct acceptor *a)
 void accept_start(struct core *k)
 {
     const struct pc_loop_config *config = k->config;
+    int one = 1;
     for (unsigned i = 0; i < config->listener_count; i++) {
         struct acceptor *a = &k->acceptors[i];
         *a = (struct acceptor){.listener = &k->pub.loop->listeners[i],
                                .index = i,
                                .owned = i % config->cores == k->pub.index};
         if (a->owned) {
+            /* Answers leave in one send per turn, so waiting for more to send can only delay them.
+             * Accepted sockets inherit it; a Unix socket refuses it. */
+            (void)setsockopt(a->listener->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
             k->accepting++;
             arm(k, a);
         }

@@ -4,7 +4,6 @@
 #include "edge/loop/internal.h"
 
 #include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
@@ -149,7 +148,6 @@ static void init_conn(struct core *k, struct conn *c, int fd, const struct pc_li
 
 void conn_open(struct core *k, int fd, const struct pc_listener *listener)
 {
-    int one = 1;
     struct conn *c = take_slot(k);
     if (!c) {
         CORE_COUNT(k, no_memory, 1);
@@ -159,9 +157,6 @@ void conn_open(struct core *k, int fd, const struct pc_listener *listener)
     }
     init_conn(k, c, fd, listener);
     read_peer(fd, &c->pub.peer);
-    /* Answers leave in one send per turn, so waiting for more to send can only delay them. */
-    if (c->pub.peer.family == PC_PEER_V4 || c->pub.peer.family == PC_PEER_V6)
-        (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
     conn_set_state(c, CONN_OPEN);
     CORE_COUNT(k, opened, 1);
     if (c->pub.protocol->open && c->pub.protocol->open(&c->pub) != 0) {

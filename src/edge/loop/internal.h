@@ -34,6 +34,7 @@
 #define SEND_IOV_MAX  16 /* chunks in one send */
 #define SEND_MSGS     64 /* sends of several chunks prepared between two enters */
 #define MAILBOX_BATCH 64
+#define CORE_MAILBOX  256 /* entries from core to core: hand-overs, mostly */
 /* While paused, reading stops when so much is waiting. */
 #define PAUSED_INPUT_BYTES (32u << 10)
 
@@ -50,9 +51,12 @@ enum { WORK_DELIVER = 1, WORK_RECV = 2, WORK_FLUSH = 4, WORK_CLOSE = 8 };
 
 struct core;
 
+/* Line by line: what every completion touches stands together, behind the public part (whose own
+ * fields fill the first line, and the protocol's state the next three). */
 struct conn {
     struct pc_conn pub;
-    uint32_t slot, generation;
+    PC_ALIGNED_LINE uint32_t slot;
+    uint32_t generation;
     int fd;
     uint8_t state; /* enum conn_state */
     uint8_t pause; /* PAUSE_ */
@@ -65,15 +69,15 @@ struct conn {
     bool send_busy : 1;   /* a send is in flight */
     bool peer_done : 1;   /* the peer's end of stream was seen */
     bool eof_told : 1;
-    bool drained : 1; /* drain() was called */
+    bool drained : 1;  /* drain() was called */
+    uint32_t out_hint; /* size of the last turns' output: the first chunk's size */
     struct conn *work_next;
     struct chunk *in; /* kept input; NULL: none */
-    size_t expected;  /* size of the message being received, as far as known */
     struct chunk *out_head, *out_tail;
-    size_t out_bytes;  /* committed and not taken by the kernel */
-    size_t reserved;   /* of the last pc_conn_reserve() */
-    size_t sending;    /* bytes of the send in flight */
-    uint32_t out_hint; /* size of the last turns' output: the first chunk's size */
+    size_t out_bytes;                /* committed and not taken by the kernel */
+    PC_ALIGNED_LINE size_t reserved; /* of the last pc_conn_reserve() */
+    size_t sending;                  /* bytes of the send in flight */
+    size_t expected;                 /* size of the message being received, as far as known */
     struct wheel_entry timer;
     int64_t deadlines[DEADLINE_COUNT];
     struct conn *free_next;

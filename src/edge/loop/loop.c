@@ -98,7 +98,8 @@ static int core_new(struct pc_loop *loop, unsigned index, struct core **ret_core
     k->mailbox = calloc(k->producers, sizeof(struct pc_spsc *));
     int err = k->blocks && k->mailbox ? pc_waker_new(&k->waker) : -ENOMEM;
     for (unsigned i = 0; i < k->producers && !err; i++)
-        err = pc_spsc_new(loop->config.mailbox_entries, &k->mailbox[i]);
+        err = pc_spsc_new(i < loop->config.cores ? CORE_MAILBOX : loop->config.mailbox_entries,
+                          &k->mailbox[i]);
     if (err) {
         core_free(k);
         return err;
