@@ -481,13 +481,6 @@ int pc_json_explain(struct pc_why *why, int err, struct pc_bytes text,
 
 /* --- getters ----------------------------------------------------------------------------- */
 
-const char *pc_json_type_name(enum pc_json_type type)
-{
-    static const char *const names[] = {"nothing",  "null",     "true or false", "a number",
-                                        "a string", "an array", "an object"};
-    return names[type];
-}
-
 static uint32_t index_of(const struct pc_json *doc, const struct pc_json_token *t)
 {
     PC_ASSERT(t >= doc->tokens && t < doc->tokens + doc->count);

@@ -86,9 +86,6 @@ static inline enum pc_json_type pc_json_type(const struct pc_json_token *t)
     return t ? (enum pc_json_type)t->type : PC_JSON_ABSENT;
 }
 
-/* "string", "an object", …: for messages. */
-const char *pc_json_type_name(enum pc_json_type type);
-
 /* The value of a member; NULL when there is none or object is no object (or NULL). */
 const struct pc_json_token *pc_json_member(const struct pc_json *doc,
                                            const struct pc_json_token *object, const char *name);

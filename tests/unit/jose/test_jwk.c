@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <cmocka.h>
 
+#include "base/base64url.h"
 #include "support/mint.h"
 
 #define ED_X "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"
@@ -206,6 +207,64 @@ static void two_keys_may_share_a_kid_if_their_algorithms_differ(void **state)
     mint_key_free(b);
 }
 
+static void sets_and_names_have_limits(void **state)
+{
+    static uint8_t text[1 << 16];
+    struct pc_buf b = pc_buf_of(text, sizeof text - 1);
+    struct pc_jwks *set = NULL;
+    struct pc_why why;
+    (void)state;
+    for (int kids = PC_JWKS_KEYS_MAX; kids <= PC_JWKS_KEYS_MAX + 1; kids++) {
+        b.len = 0;
+        pc_buf_lit(&b, "{\"keys\":[{\"kty\":\"XYZ\"}");
+        for (int i = 0; i < kids; i++)
+            pc_buf_fmt(&b, ",{" ED ",\"kid\":\"%d\"}", i);
+        pc_buf_put(&b, "]}", 3);
+        int rc = parse((char *)text, false, &set, &why);
+        assert_int_equal(rc, kids == PC_JWKS_KEYS_MAX ? 0 : PC_E_TOO_LARGE);
+        if (rc == 0)
+            pc_jwks_free(set);
+    }
+    for (int n = PC_KID_MAX; n <= PC_KID_MAX + 1; n++) {
+        b.len = 0;
+        pc_buf_fmt(&b, "{" ED ",\"kid\":\"%0*d\"}", n, 0);
+        pc_buf_put(&b, "", 1);
+        int rc = parse((char *)text, false, &set, &why);
+        assert_int_equal(rc, n == PC_KID_MAX ? 0 : PC_E_TOO_LARGE);
+        if (rc == 0)
+            pc_jwks_free(set);
+    }
+}
+
+/* A modulus of n bytes, all ones but the last bits. */
+static int parse_modulus(size_t n, uint8_t last, struct pc_why *why)
+{
+    uint8_t modulus[2000], text[4096];
+    struct pc_buf b = pc_buf_of(text, sizeof text);
+    struct pc_jwks *set = NULL;
+    memset(modulus, 0xff, n);
+    modulus[n - 1] = last;
+    pc_buf_lit(&b, "{\"kty\":\"RSA\",\"e\":\"AQAB\",\"n\":\"");
+    pc_base64url_encode(pc_bytes_of(modulus, n), &b);
+    pc_buf_put(&b, "\"}", 3);
+    int rc = parse((char *)text, false, &set, why);
+    if (rc == 0)
+        pc_jwks_free(set);
+    return rc;
+}
+
+static void rsa_moduli_must_be_sane(void **state)
+{
+    struct pc_why why;
+    (void)state;
+    assert_int_equal(parse_modulus(PC_RSA_BITS_MIN / 8, 0xfd, &why), 0);
+    assert_int_equal(parse_modulus(PC_RSA_BITS_MAX / 8, 0xfd, &why), 0);
+    assert_int_equal(parse_modulus(PC_RSA_BITS_MAX / 8 + 1, 0xfd, &why), PC_E_UNSUPPORTED);
+    assert_non_null(strstr(why.text, "above 8192 bits"));
+    assert_int_equal(parse_modulus(PC_RSA_BITS_MIN / 8, 0xfe, &why), PC_E_UNSUPPORTED);
+    assert_non_null(strstr(why.text, "even"));
+}
+
 static void a_secret_needs_permission(void **state)
 {
     struct pc_jwks *set = NULL;
@@ -365,6 +424,8 @@ int main(void)
         cmocka_unit_test(refuses_the_whole_set_for_what_is_wrong),
         cmocka_unit_test(refuses_files_that_are_no_key_set),
         cmocka_unit_test(two_keys_may_share_a_kid_if_their_algorithms_differ),
+        cmocka_unit_test(sets_and_names_have_limits),
+        cmocka_unit_test(rsa_moduli_must_be_sane),
         cmocka_unit_test(a_secret_needs_permission),
         cmocka_unit_test(a_file_of_a_public_key_is_no_secret),
         cmocka_unit_test(short_rsa_keys_are_refused),
