@@ -32,7 +32,7 @@ SCENARIO_TIMEOUT_S = 600
 TEST_TIMEOUT_S = 900
 
 # io_uring features newer than Linux 6.1: the sanitized scenarios run without them, the others with.
-NEW_FEATURES = "no_iowait"
+NEW_FEATURES = "newer-than-6.1"
 
 ENVIRONMENT = {
     "ASAN_OPTIONS": "detect_leaks=1:strict_string_checks=1:detect_stack_use_after_return=1",
