@@ -13,7 +13,7 @@
 #define INDEX_DIGITS  3
 
 /* Variables that are for the command, or for tests, and no keys. */
-static const char *const not_keys[] = {"CONFIG", "ENV_FILE", "URL", "EDGE"};
+static const char *const not_keys[] = {"CONFIG", "ENV_FILE", "URL", "EDGE", "BIN"};
 
 struct target {
     const struct pc_key *key;
