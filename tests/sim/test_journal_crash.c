@@ -15,7 +15,7 @@
 
 #include "support/journal_kit.h"
 
-#define SEEDS_DEFAULT 1500u
+#define SEEDS_DEFAULT 800u
 #define STEPS         60u
 #define BATCH_MAX     5u
 

@@ -658,8 +658,10 @@ void sim_disk_flip(struct sim_disk *d, const char *name, size_t offset, uint8_t 
 
 void sim_disk_remove(struct sim_disk *d, const char *name)
 {
-    names_unlink(&d->now, name);
-    names_unlink(&d->disk, name);
+    char copy[NAME_BYTES]; /* the caller may have it from sim_disk_name */
+    snprintf(copy, sizeof copy, "%s", name);
+    names_unlink(&d->now, copy);
+    names_unlink(&d->disk, copy);
     collect(d);
 }
 

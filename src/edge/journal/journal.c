@@ -42,7 +42,7 @@ static int fill_segment(struct pc_journal *j, int fd, uint64_t number)
     int err = ops->allocate(ops->ctx, fd, j->segment_bytes);
     if (err < 0 && err != -EOPNOTSUPP)
         return err;
-    uint8_t *chunk = calloc(1, FILL_BYTES);
+    uint8_t *chunk = calloc(1, (size_t)pc_min_u64(FILL_BYTES, j->segment_bytes));
     if (!chunk)
         return -ENOMEM;
     struct pc_segment_header h = {j->id, number, j->segment_bytes};
@@ -239,8 +239,7 @@ static int write_batch(struct pc_journal *j, uint32_t length, uint32_t count, ui
 static int make_room(struct pc_journal *j, uint32_t length)
 {
     uint32_t padded = pc_batch_padded(length);
-    if (padded > j->segment_bytes - PC_SECTOR_BYTES)
-        return PC_E_TOO_LARGE;
+    PC_ASSERT(padded <= j->buffer_bytes && j->buffer_bytes <= j->segment_bytes - PC_SECTOR_BYTES);
     return padded > j->end - j->offset ? roll(j) : 0;
 }
 
@@ -248,7 +247,8 @@ static int make_room(struct pc_journal *j, uint32_t length)
 static int pack(struct pc_journal *j, const struct pc_bytes *records, size_t n,
                 uint32_t *ret_length)
 {
-    struct pc_buf b = pc_buf_of(j->buffer + PC_BATCH_HEADER, PC_JOURNAL_BATCH_BYTES_MAX);
+    size_t room = (size_t)pc_min_u64(PC_JOURNAL_BATCH_BYTES_MAX, j->buffer_bytes - PC_BATCH_HEADER);
+    struct pc_buf b = pc_buf_of(j->buffer + PC_BATCH_HEADER, room);
     if (n > PC_JOURNAL_BATCH_RECORDS_MAX)
         return PC_E_TOO_LARGE;
     for (size_t i = 0; i < n; i++) {

@@ -43,6 +43,7 @@ struct pc_journal {
     uint32_t offset, end; /* in it: of the next batch, of the file */
     bool sealed;          /* the last batch is a mark */
     uint8_t *buffer;      /* one batch */
+    uint32_t buffer_bytes;
 
     /* Written by the writer, read by anyone. */
     _Atomic uint64_t appended, durable;

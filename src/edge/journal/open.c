@@ -52,7 +52,8 @@ static struct pc_journal *journal_new(const struct pc_journal_options *o)
     pthread_mutex_init(&j->retire_lock, NULL);
     j->path = strdup(o->dir);
     /* Room for the largest batch that fits a segment, whichever limit is met first. */
-    j->buffer = aligned_alloc(PC_SECTOR_BYTES, PC_BATCH_PADDED_MAX);
+    j->buffer_bytes = (uint32_t)pc_min_u64(PC_BATCH_PADDED_MAX, j->segment_bytes - PC_SECTOR_BYTES);
+    j->buffer = aligned_alloc(PC_SECTOR_BYTES, j->buffer_bytes);
     if (j->path && j->buffer)
         return j;
     pc_journal_close(j);
@@ -165,7 +166,7 @@ static int open_segment(struct pc_journal *j, uint64_t number, uint64_t *ret_siz
 /* Overwrites [from, to) with zeros, or with its own bytes, so that the next sync writes it. */
 static int rewrite(struct pc_journal *j, int fd, uint64_t from, uint64_t to, bool zero)
 {
-    uint8_t *chunk = calloc(1, COPY_BYTES);
+    uint8_t *chunk = calloc(1, (size_t)pc_min_u64(COPY_BYTES, to - from + 1));
     if (!chunk)
         return -ENOMEM;
     int err = 0;
