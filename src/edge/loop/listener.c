@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,7 +16,8 @@
 
 #include "base/bytes.h"
 
-#define UNIX_PREFIX "unix:"
+#define UNIX_PREFIX  "unix:"
+#define BUSY_STEP_MS 20
 
 union address {
     struct sockaddr any;
@@ -165,25 +167,37 @@ static int bind_and_listen(int fd, const char *address, const struct parsed *p, 
     return 0;
 }
 
-int pc_listener_open(const char *address, int backlog, mode_t unix_mode, int *ret_fd,
-                     struct pc_why *why)
+static int try_open(const char *address, const struct parsed *p, int backlog, mode_t unix_mode,
+                    int *ret_fd, struct pc_why *why)
 {
-    struct parsed p;
-    int err = parse(address, &p, why);
-    if (!err && p.reach == PC_REACH_UNIX)
-        err = remove_stale(&p, why);
+    int err = p->reach == PC_REACH_UNIX ? remove_stale(p, why) : 0;
     if (err)
         return err;
-    int fd = socket(p.a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    int fd = socket(p->a.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return pc_fail(why, -errno, "%s: no socket: %s", address, pc_strerror(-errno));
-    err = bind_and_listen(fd, address, &p, backlog, unix_mode, why);
+    err = bind_and_listen(fd, address, p, backlog, unix_mode, why);
     if (err) {
         close(fd);
         return err;
     }
     *ret_fd = fd;
     return 0;
+}
+
+int pc_listener_open(const char *address, int backlog, mode_t unix_mode, int *ret_fd,
+                     struct pc_why *why)
+{
+    struct parsed p;
+    int err = parse(address, &p, why);
+    if (err)
+        return err;
+    for (int waited_ms = 0;; waited_ms += BUSY_STEP_MS) {
+        err = try_open(address, &p, backlog, unix_mode, ret_fd, why);
+        if (err != -EADDRINUSE || waited_ms >= PC_LISTENER_BUSY_MS)
+            return err;
+        poll(NULL, 0, BUSY_STEP_MS);
+    }
 }
 
 void pc_listener_unlink(const char *address)

@@ -12,12 +12,16 @@
 #define PC_LISTEN_FDS_START  3
 #define PC_LISTEN_FDS_MAX    64
 #define PC_LISTENER_NAME_MAX 128
+/* How long an address in use is tried again. The kernel takes a killed server's ring apart after
+ * the process is gone, and until then its listening sockets live on. */
+#define PC_LISTENER_BUSY_MS 2000
 
 /* Opens, binds and listens. Addresses:
  *     127.0.0.1:8080   [::1]:8080   0.0.0.0:0 (any port)   localhost:8080 (127.0.0.1)
  *     unix:/run/portcullis.sock     (unix_mode: permissions of the socket file)
  * A Unix socket file that nobody answers on is removed first; one that is answered on, or a file
- * that is no socket, is refused (EADDRINUSE, EEXIST). backlog 0: PC_LISTEN_BACKLOG. */
+ * that is no socket, is refused (EADDRINUSE after PC_LISTENER_BUSY_MS, EEXIST). backlog 0:
+ * PC_LISTEN_BACKLOG. */
 int pc_listener_open(const char *address, int backlog, mode_t unix_mode, int *ret_fd,
                      struct pc_why *why);
 

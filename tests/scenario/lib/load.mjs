@@ -4,18 +4,20 @@ import { once, Resp, Http } from './wire.mjs';
 
 // Revokes tokens through several connections until stopped; `acknowledged` holds every jti whose
 // answer was read. Connections that break are reopened as long as `address()` gives one.
+let next = 0;
+
 export class Revoker {
   constructor(server, { connections = 4, protocol = 'both' } = {}) {
     this.server = server;
     this.acknowledged = [];
     this.refused = [];
-    this.next = 0;
     this.stopped = false;
     this.lanes = Array.from({ length: connections }, (_, i) => this.lane(protocol === 'both' ? ['http', 'resp'][i % 2] : protocol));
   }
 
+  // Never the same twice, whatever Revoker makes it.
   id() {
-    return `load-${process.pid}-${this.next++}`;
+    return `load-${process.pid}-${next++}`;
   }
 
   async lane(protocol) {
