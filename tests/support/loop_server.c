@@ -101,6 +101,25 @@ static void do_expensive(struct pc_conn *c, const char *rest)
     say(c, "done\n");
 }
 
+struct answer {
+    struct pc_conn_ref ref;
+    char text[64];
+};
+
+static void do_later(struct pc_conn *c, const char *rest)
+{
+    struct answer *a = calloc(1, sizeof *a);
+    PC_ASSERT(a);
+    (void)rest;
+    a->ref = pc_conn_ref(c);
+    memcpy(a->text, "later\n", sizeof "later\n");
+    pc_conn_pause(c);
+    if (!pc_core_post(c->core, c->core->index, a)) {
+        free(a); /* the mailbox is full: the client is disappointed, nothing else */
+        pc_conn_abort(c);
+    }
+}
+
 static const struct command {
     const char *word;
     void (*fn)(struct pc_conn *, const char *rest);
@@ -112,6 +131,7 @@ static const struct command {
     {"big",       do_big      },
     {"eat",       do_eat      },
     {"wait",      do_wait     },
+    {"later",     do_later    },
     {"idle",      do_idle     },
     {"expensive", do_expensive},
 };
@@ -179,7 +199,7 @@ static size_t line_input(struct pc_conn *c, uint8_t *p, size_t n)
         *end = 0;
         char *line = (char *)p + done;
         done = (size_t)(end - p) + 1;
-        bool waits = strncmp(line, "wait", 4) == 0;
+        bool waits = strncmp(line, "wait", 4) == 0 || strncmp(line, "later", 5) == 0;
         run_line(c, line);
         note_output(c);
         if (waits)
@@ -210,11 +230,6 @@ static void line_drain(struct pc_conn *c)
 }
 
 /* ---- messages ---- */
-
-struct answer {
-    struct pc_conn_ref ref;
-    char text[64];
-};
 
 static void on_message(struct pc_core *core, unsigned producer, void *msg)
 {
@@ -340,25 +355,44 @@ void loop_server_await_waiting(struct loop_server *s, int count)
 
 /* ---- clients ---- */
 
+static int connect_to(const char *name)
+{
+    struct sockaddr_un un = {.sun_family = AF_UNIX};
+    struct sockaddr_in in = {.sin_family = AF_INET};
+    const struct sockaddr *a = (const struct sockaddr *)&in;
+    socklen_t n = sizeof in;
+    if (strncmp(name, "unix:", 5) == 0) {
+        snprintf(un.sun_path, sizeof un.sun_path, "%s", name + 5);
+        a = (const struct sockaddr *)&un;
+        n = sizeof un;
+    } else {
+        in.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+        in.sin_port = htons((uint16_t)strtoul(strrchr(name, ':') + 1, NULL, 10));
+    }
+    int fd = socket(a->sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    PC_ASSERT(fd >= 0);
+    if (connect(fd, a, n) < 0) {
+        close(fd);
+        return -1;
+    }
+    return fd;
+}
+
+int loop_client_try(const struct loop_server *s, int listener)
+{
+    struct timeval limit = {.tv_sec = CLIENT_TIMEOUT_S};
+    int fd = connect_to(s->names[listener]);
+    if (fd >= 0) {
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+        setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    }
+    return fd;
+}
+
 int loop_client(const struct loop_server *s, int listener)
 {
-    const char *name = s->names[listener];
-    struct timeval limit = {.tv_sec = CLIENT_TIMEOUT_S};
-    int fd;
-    if (strncmp(name, "unix:", 5) == 0) {
-        struct sockaddr_un a = {.sun_family = AF_UNIX};
-        snprintf(a.sun_path, sizeof a.sun_path, "%s", name + 5);
-        fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        PC_ASSERT(fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0);
-    } else {
-        struct sockaddr_in a = {.sin_family = AF_INET};
-        a.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-        a.sin_port = htons((uint16_t)strtoul(strrchr(name, ':') + 1, NULL, 10));
-        fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-        PC_ASSERT(fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof a) == 0);
-    }
-    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+    int fd = loop_client_try(s, listener);
+    PC_ASSERT(fd >= 0);
     return fd;
 }
 

@@ -7,6 +7,7 @@
  *   quit        -> bye, close      abort    -> closes at once
  *   wait TEXT   -> pauses; another thread answers (loop_server_answer)
  *   idle        -> starts deadline 0; "timeout 0" and close when it passes
+ *   later       -> pauses; a message of the core to itself answers "later"
  *   expensive N -> burns N microseconds, then "done" */
 #ifndef PC_TESTS_LOOP_SERVER_H
 #define PC_TESTS_LOOP_SERVER_H
@@ -61,6 +62,8 @@ void loop_server_await_step(int64_t end_ms, const char *what);
 
 /* A blocking client socket with 10 s time-outs. */
 int loop_client(const struct loop_server *s, int listener);
+/* The same, or -1 when nobody listens any more. */
+int loop_client_try(const struct loop_server *s, int listener);
 void loop_client_send(int fd, const char *text);
 /* Reads exactly strlen(text) bytes and compares. */
 void loop_client_expect(int fd, const char *text);
