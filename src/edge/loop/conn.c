@@ -194,7 +194,7 @@ struct pc_conn *pc_conn_get(struct pc_core *core, struct pc_conn_ref ref)
     PC_ASSERT_ON_CORE(core);
     PC_ASSERT(ref.core == core->index);
     struct conn *c = core_slot(core_in(core), ref.slot);
-    if (!c || c->generation != ref.generation || c->state == CONN_FREE || c->state == CONN_CLOSING)
+    if (!c || c->generation != ref.generation || c->state != CONN_OPEN)
         return NULL;
     return &c->pub;
 }

@@ -11,8 +11,10 @@
  *     turn_end(); every connection with new output gets one send
  *     rcu_quiescent(), or rcu_offline() / rcu_online() around a sleep
  *
- * A core with nothing to do sleeps in the kernel at once: spinning first was measured not to pay
- * where cores share CPUs, and a wake-up costs the platform's 21 us either way.
+ * A core with nothing to do sleeps in the kernel at once. Polling for 50 us first was measured: one
+ * lone connection gets 36 k instead of 19 k answers a second at 25 instead of 19 us of CPU each,
+ * and from 8 connections on nothing changes; a CPU that the writer and the network need is not
+ * worth it.
  *
  * Invariants:
  *  I1 Only its own thread touches a core's ring, connections, timers and counters
