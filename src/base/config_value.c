@@ -75,6 +75,10 @@ int pc_duration_parse(struct pc_bytes text, int64_t *ret_ms)
 void pc_duration_format(int64_t ms, struct pc_buf *b)
 {
     PC_ASSERT(ms >= 0);
+    if (ms == 0) {
+        pc_buf_lit(b, "0s");
+        return;
+    }
     format_with_unit((uint64_t)ms, duration_units, PC_COUNT(duration_units), b);
 }
 

@@ -22,7 +22,7 @@ static void durations_need_a_unit_and_come_back_shortest(void **state)
         {"24h",     86400000,  "1d"    },
         {"7d",      604800000, "7d"    },
         {"1500ms",  1500,      "1500ms"},
-        {"0",       0,         "0ms"   },
+        {"0",       0,         "0s"    },
         {"60000ms", 60000,     "1m"    }
     };
     const char *const bad[] = {"", "5", "s", "5 s", "-5s", "5S", "5s ", "0x5s", "1.5s", "5sec"};
