@@ -54,6 +54,7 @@ static void state_before(struct pc_writer *w, const struct pc_change *c,
         s->revoked_at_ms = pc_max_i64(s->revoked_at_ms, e->revoked_at_ms);
         s->cleared_at_ms = pc_max_i64(s->cleared_at_ms, e->cleared_at_ms);
         s->expires_at_ms = pc_max_i64(s->expires_at_ms, e->expires_at_ms);
+        s->cutoff_ms = pc_max_i64(s->cutoff_ms, e->cutoff_ms);
         s->refused |= pc_scope_refuses(e, INT64_MIN);
     }
 }
@@ -240,8 +241,15 @@ void pc_writer_publish(struct pc_writer *w, struct pc_trust *base)
     pc_rcu_retire(&retired->head, free_retired);
 }
 
-int pc_writer_set_trust(struct pc_writer *w, struct pc_trust *trust)
+void pc_writer_set_trust(struct pc_writer *w, struct pc_trust *trust)
 {
     pc_writer_publish(w, trust);
-    return 0;
+}
+
+void pc_writer_look_up(struct pc_writer *w, const struct pc_change *c,
+                       struct pc_revocation_state *ret_state)
+{
+    int64_t skew_ms = terms_of(pc_rcu_load(&w->tables->trust), c->issuer).skew_ms;
+    state_before(w, c, ret_state);
+    ret_state->refused &= pc_writer_wall(w) < pc_add_sat_i64(ret_state->expires_at_ms, skew_ms);
 }

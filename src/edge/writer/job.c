@@ -18,6 +18,7 @@ struct pc_job *pc_job_new(uint32_t changes, size_t bytes)
     struct pc_job *job = calloc(1, sizeof *job + items + bytes);
     if (!job)
         return NULL;
+    job->discard = free;
     job->cap = changes;
     job->items = (struct pc_job_item *)(job + 1);
     job->bytes = pc_buf_of((uint8_t *)(job + 1) + items, bytes);

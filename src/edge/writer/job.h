@@ -7,6 +7,7 @@
 #ifndef PC_WRITER_JOB_H
 #define PC_WRITER_JOB_H
 
+#include "edge/state/revocations.h"
 #include "link/change.h"
 
 #ifdef __cplusplus
@@ -25,11 +26,13 @@ struct pc_writer;
 struct pc_job_item {
     struct pc_change change; /* in: kind, op, issuer, id, expires_at_ms, audit; out: all of it */
     bool was_refused;        /* out: whether the id was refused just before */
+    struct pc_revocation_state state; /* out, of a task that looks the id up */
 };
 
 struct pc_job {
-    unsigned producer; /* the queue it went through, and the mailbox it comes back to */
-    int result;        /* 0: durable as configured and visible; else PC_E_*, nothing was done */
+    void (*discard)(void *job); /* first: frees a message nobody will read any more */
+    unsigned producer;          /* the queue it went through, and the mailbox it comes back to */
+    int result; /* 0: durable as configured and visible; else PC_E_*, nothing was done */
     uint32_t count, cap;
     struct pc_job_item *items;
     struct pc_buf bytes; /* owns what the items' byte runs point to */
@@ -41,6 +44,7 @@ struct pc_job {
     void *owner;
     uint64_t owner_tag;
     uint32_t owner_slot;
+    void (*owner_fn)(void);
 };
 
 /* Room for `changes` Changes with at most `bytes` bytes of text in all; NULL when out of memory

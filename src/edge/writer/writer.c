@@ -522,6 +522,21 @@ void pc_writer_notify(struct pc_writer *w)
     pc_waker_notify(w->waker);
 }
 
+void pc_writer_confirm_clock(struct pc_writer *w)
+{
+    ASSERT_ON_WRITER(w);
+    pc_clock_guard_confirm(&w->clock, pc_writer_wall(w), pc_writer_mono(w));
+    check_clock(w, pc_writer_wall(w), pc_writer_mono(w));
+    pc_log_event(PC_LOG_WARN, "clock_confirmed", "expired revocations are removed again");
+}
+
+int pc_writer_begin_snapshot(struct pc_writer *w)
+{
+    ASSERT_ON_WRITER(w);
+    pc_background_collect(w);
+    return pc_background_snapshot(w);
+}
+
 bool pc_writer_ready(const struct pc_writer *w)
 {
     int state = atomic_load_explicit(&w->state, memory_order_acquire);

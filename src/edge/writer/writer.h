@@ -93,6 +93,17 @@ int pc_writer_push(struct pc_writer *w, unsigned producer, struct pc_job *job);
 /* After one or more pushes: wakes the writer if it sleeps. */
 void pc_writer_notify(struct pc_writer *w);
 
+/* For a job's task, on the writer's thread: the merged state of what c names (kind, issuer, id),
+ * and whether it refuses now. */
+void pc_writer_look_up(struct pc_writer *w, const struct pc_change *c,
+                       struct pc_revocation_state *ret_state);
+/* For a job's task: the wall clock is right, expired entries may be removed again. */
+void pc_writer_confirm_clock(struct pc_writer *w);
+/* For a job's task: publishes issuers and keys built anew; takes over trust. */
+void pc_writer_set_trust(struct pc_writer *w, struct pc_trust *trust);
+/* For a job's task: begins a snapshot; -EBUSY while one is being written. */
+int pc_writer_begin_snapshot(struct pc_writer *w);
+
 bool pc_writer_ready(const struct pc_writer *w);
 void pc_writer_health(struct pc_writer *w, struct pc_writer_health *ret_health);
 

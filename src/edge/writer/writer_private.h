@@ -121,9 +121,6 @@ bool pc_writer_apply(struct pc_writer *w, const struct pc_change *c);
 /* Publishes a trust snapshot that reflects the scopes; `base` (may be NULL: the current one) is
  * taken over. */
 void pc_writer_publish(struct pc_writer *w, struct pc_trust *base);
-/* Replaces issuers and keys by a freshly built snapshot, which is taken over: for a job's task. */
-int pc_writer_set_trust(struct pc_writer *w, struct pc_trust *trust);
-
 /* recovery.c */
 int pc_writer_recover(struct pc_writer *w, struct pc_why *why);
 /* background.c */

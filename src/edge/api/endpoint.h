@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The endpoint table: every path this server answers, with the listener role and the permission it
+ * needs. A row without either does not compile. Pure look-up; any thread. */
+#ifndef PC_API_ENDPOINT_H
+#define PC_API_ENDPOINT_H
+
+#include "edge/api/call.h"
+
+/* Least a caller must hold. */
+enum pc_permission {
+    PC_PERMISSION_UNSET,    /* never in the table: an empty cell fails the build */
+    PC_PERMISSION_NONE,     /* anybody who can reach the listener */
+    PC_PERMISSION_DECIDE,   /* a trusted peer, or role gateway */
+    PC_PERMISSION_GATEWAY,  /* a credential of role gateway */
+    PC_PERMISSION_OPERATOR, /* … operator */
+    PC_PERMISSION_ADMIN     /* … admin */
+};
+
+#define PC_ROLE_ANY (PC_ROLE_GATEWAY | PC_ROLE_PUBLIC | PC_ROLE_ADMIN)
+/* Any method, those unknown to HTTP included: forward-auth gateways pass on their client's. */
+#define PC_METHODS_ALL        0xffffffffu
+#define PC_METHOD_BIT(method) (1u << PC_METHOD_##method)
+
+struct pc_endpoint {
+    uint32_t methods; /* bits; GET also answers HEAD */
+    const char *path; /* {name} is one segment, a final * the rest */
+    unsigned roles;   /* listener roles, any of them */
+    enum pc_permission permission;
+    void (*handle)(struct pc_call *call);
+    const char *summary;
+    bool while_starting; /* answers before recovery is complete */
+};
+
+extern const struct pc_endpoint pc_endpoints[];
+extern const size_t pc_endpoint_count;
+
+const char *pc_permission_name(enum pc_permission permission);
+
+/* The endpoint of a method and a canonical path (without /api), its parameters set in the call; or
+ * NULL: *ret_methods is then 0 for an unknown path, or what the path allows. */
+const struct pc_endpoint *pc_endpoint_find(struct pc_call *call, enum pc_http_method method,
+                                           struct pc_bytes path, uint32_t *ret_methods);
+
+/* "GET, HEAD, POST": for Allow. */
+void pc_methods_write(struct pc_buf *b, uint32_t methods);
+
+/* Handlers, by file. */
+void pc_handle_index(struct pc_call *call); /* health.c */
+void pc_handle_health(struct pc_call *call);
+void pc_handle_readiness(struct pc_call *call);
+void pc_handle_liveness(struct pc_call *call);
+void pc_handle_metrics(struct pc_call *call);
+void pc_handle_auth(struct pc_call *call); /* auth.c */
+void pc_handle_auth_nginx(struct pc_call *call);
+void pc_handle_auth_envoy(struct pc_call *call);
+void pc_handle_check(struct pc_call *call);  /* check.c */
+void pc_handle_revoke(struct pc_call *call); /* revoke.c */
+void pc_handle_unrevoke(struct pc_call *call);
+void pc_handle_revocation(struct pc_call *call);
+void pc_handle_reload(struct pc_call *call); /* admin.c */
+void pc_handle_clock_confirm(struct pc_call *call);
+void pc_handle_snapshot(struct pc_call *call);
+
+#endif

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * What operators and orchestrators ask: the endpoint list, health, readiness, liveness, metrics. */
+#include <openssl/crypto.h>
+#include <stdlib.h>
+
+#include "edge/api/endpoint.h"
+#include "edge/api/offload.h"
+
+void pc_handle_index(struct pc_call *call)
+{
+    struct pc_buf b = pc_call_scratch(call);
+    pc_buf_lit(&b, "{\"name\":\"portcullis\",\"version\":\"" PC_VERSION "\",\"endpoints\":[");
+    for (size_t i = 0; i < pc_endpoint_count; i++) {
+        const struct pc_endpoint *e = &pc_endpoints[i];
+        pc_buf_str(&b, i ? ",\n{\"methods\":\"" : "\n{\"methods\":\"");
+        if (e->methods == PC_METHODS_ALL)
+            pc_buf_lit(&b, "*");
+        else
+            pc_methods_write(&b, e->methods);
+        pc_buf_lit(&b, "\",\"path\":");
+        pc_buf_json_str(&b, pc_bytes_str(e->path));
+        pc_buf_fmt(&b, ",\"roles\":[%s%s%s]", e->roles & PC_ROLE_GATEWAY ? "\"gateway\"" : "",
+                   e->roles & PC_ROLE_PUBLIC
+                       ? e->roles & PC_ROLE_GATEWAY ? ",\"public\"" : "\"public\""
+                       : "",
+                   e->roles & PC_ROLE_ADMIN
+                       ? e->roles & (PC_ROLE_GATEWAY | PC_ROLE_PUBLIC) ? ",\"admin\"" : "\"admin\""
+                       : "");
+        pc_buf_fmt(&b, ",\"permission\":\"%s\",\"summary\":", pc_permission_name(e->permission));
+        pc_buf_json_str(&b, pc_bytes_str(e->summary));
+        pc_buf_char(&b, '}');
+    }
+    pc_buf_lit(&b, "]}\n");
+    PC_ASSERT(!b.overflow);
+    pc_call_reply_json(call, 200, pc_bytes_of(b.p, b.len));
+}
+
+static const char *state_name(enum pc_writer_state state)
+{
+    switch (state) {
+    case PC_WRITER_RECOVERING: return "starting";
+    case PC_WRITER_READY: return "ok";
+    case PC_WRITER_READ_ONLY: return "degraded";
+    case PC_WRITER_FAILED: return "failed";
+    case PC_WRITER_STOPPED: return "stopping";
+    }
+    return "unknown";
+}
+
+static const char *clock_name(enum pc_clock_state state)
+{
+    switch (state) {
+    case PC_CLOCK_TRUSTED: return "trusted";
+    case PC_CLOCK_STEPPED: return "stepped";
+    case PC_CLOCK_START_GAP: return "differs from the journal";
+    }
+    return "unknown";
+}
+
+static void put_journal(struct pc_buf *b, const struct pc_writer_health *h)
+{
+    pc_buf_fmt(b,
+               ",\"journal\":{\"state\":\"%s\",\"changes\":%llu,\"batches\":%llu,\"refused\":%llu,"
+               "\"recovered_records\":%llu,\"recovery_ms\":%lld,\"snapshot_position\":%llu",
+               state_name(h->state), (unsigned long long)h->changes, (unsigned long long)h->batches,
+               (unsigned long long)h->refused, (unsigned long long)h->recovered_records,
+               (long long)h->recovery_ms, (unsigned long long)h->snapshot_position);
+    pc_buf_lit(b, ",\"message\":");
+    pc_buf_json_str(b, pc_bytes_str(h->why));
+    pc_buf_fmt(b, "},\"clock\":{\"state\":\"%s\",\"step_ms\":%lld}", clock_name(h->clock),
+               (long long)h->clock_step_ms);
+}
+
+void pc_handle_health(struct pc_call *call)
+{
+    struct pc_server *s = call->worker->server;
+    struct pc_writer_health h;
+    struct pc_buf b = pc_call_scratch(call);
+    pc_writer_health(s->writer, &h);
+    pc_buf_fmt(&b,
+               "{\"status\":\"%s\",\"version\":\"" PC_VERSION "\",\"uptime_s\":%lld,\"node\":"
+               "\"%016llx\",\"cores\":%u",
+               state_name(h.state),
+               (long long)((call->worker->core->now_ms - s->started_ms) / 1000),
+               (unsigned long long)h.node, s->cores);
+    pc_buf_lit(&b, ",\"tls_library\":");
+    pc_buf_json_str(&b, pc_bytes_str("BoringSSL (" PC_BORINGSSL_ORIGIN ")"));
+    pc_buf_fmt(&b, ",\"configuration\":\"%s\"", pc_server_settings(s)->config->hash);
+    put_journal(&b, &h);
+    pc_buf_lit(&b, "}\n");
+    bool good = h.state == PC_WRITER_READY || h.state == PC_WRITER_READ_ONLY;
+    pc_call_reply_json(call, good ? 200 : 503, pc_bytes_of(b.p, b.len));
+}
+
+void pc_handle_readiness(struct pc_call *call)
+{
+    const struct pc_server *s = call->worker->server;
+    bool ready = pc_writer_ready(s->writer) && !call->worker->core->stopping;
+    pc_call_reply_json(call, ready ? 200 : 503,
+                       ready ? PC_LIT("{\"ready\":true}\n") : PC_LIT("{\"ready\":false}\n"));
+}
+
+void pc_handle_liveness(struct pc_call *call)
+{
+    pc_call_reply_json(call, 200, PC_LIT("{\"alive\":true}\n"));
+}
+
+static void render_metrics(struct pc_server *s, struct pc_errand *e)
+{
+    struct pc_metrics_process process;
+    struct pc_buf b;
+    e->status = 200;
+    e->content_type = PC_METRICS_CONTENT_TYPE;
+    e->body = malloc(PC_METRICS_TEXT_MAX);
+    if (!e->body) {
+        e->status = 503;
+        e->code = "NO_MEMORY";
+        pc_fail(&e->why, 0, "no memory to render the metrics");
+        return;
+    }
+    pc_metrics_sample_process(&process);
+    process.version = PC_VERSION;
+    process.compiler = __VERSION__;
+    process.crypto = "BoringSSL (" PC_BORINGSSL_ORIGIN ")";
+    b = pc_buf_of(e->body, PC_METRICS_TEXT_MAX);
+    pc_metrics_render(s->metrics, &process, &b);
+    PC_ASSERT(!b.overflow);
+    e->body_n = b.len;
+}
+
+void pc_handle_metrics(struct pc_call *call)
+{
+    pc_offload(call, render_metrics);
+}

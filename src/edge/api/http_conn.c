@@ -1,0 +1,527 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * HTTP/1.1 on a connection: heads, bodies, routing, deadlines. The protocol table for the loop.
+ *
+ * One request is handled at a time; pipelined ones wait in the input. A request is consumed when
+ * it is dispatched, so whatever a parked handler still needs it has copied. */
+#include <stdlib.h>
+
+#include "base/log.h"
+#include "edge/api/endpoint.h"
+#include "edge/api/principal.h"
+#include "edge/wire/forwarded.h"
+#include "edge/wire/path.h"
+
+enum http_deadline { DEADLINE_HEADER, DEADLINE_BODY, DEADLINE_IDLE, DEADLINE_REQUEST };
+
+enum http_stage { STAGE_HEAD, STAGE_BODY };
+
+struct http_conn {
+    struct pc_call call;
+    struct pc_http_request req;
+    struct pc_chunked chunked;
+    enum http_stage stage;
+    size_t head_n;
+    size_t body_raw; /* chunked: bytes behind the head already decoded */
+    size_t body_n;   /* chunked: decoded bytes behind the head */
+    bool continued;  /* 100 Continue was sent */
+    bool head_timed; /* the header deadline runs: trickled bytes must not restart it */
+    bool body_timed;
+    bool draining; /* the server stops: this request is the last */
+};
+
+static struct http_conn *http_of(struct pc_conn *c)
+{
+    return c->user;
+}
+
+/* ---- request ids and trace context ---- */
+
+static bool sane_request_id(struct pc_bytes id)
+{
+    if (id.n == 0 || id.n > PC_REQUEST_ID_TAKEN_MAX)
+        return false;
+    for (size_t i = 0; i < id.n; i++) {
+        uint8_t c = id.p[i];
+        bool alnum = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+        if (!alnum && c != '-' && c != '_' && c != '.' && c != ':' && c != '=' && c != '+')
+            return false;
+    }
+    return true;
+}
+
+static void make_request_id(struct pc_call *call)
+{
+    uint64_t random[2] = {pc_prng_u64(&call->worker->prng), pc_prng_u64(&call->worker->prng)};
+    pc_uuid7(call->worker->core->now_ms, (const uint8_t *)random, call->request_id);
+    call->request_id_n = PC_UUID_CHARS;
+}
+
+static void take_ids(struct pc_call *call, const struct pc_http_request *r)
+{
+    struct pc_bytes id = pc_http_value(r, PC_FIELD_X_REQUEST_ID);
+    if (PC_UNLIKELY(id.n) && !pc_http_repeated(r, PC_FIELD_X_REQUEST_ID) && sane_request_id(id)) {
+        memcpy(call->request_id, id.p, id.n);
+        call->request_id_n = (uint8_t)id.n;
+    } else {
+        make_request_id(call);
+    }
+    struct pc_bytes trace = pc_http_value(r, PC_FIELD_TRACEPARENT);
+    call->traceparent_n = 0;
+    if (trace.n == PC_TRACEPARENT_BYTES && trace.p[2] == '-' && trace.p[35] == '-') {
+        memcpy(call->traceparent, trace.p, trace.n);
+        call->traceparent_n = PC_TRACEPARENT_BYTES;
+    }
+}
+
+/* ---- who asks ---- */
+
+static void find_client(struct pc_call *call, const struct pc_http_request *r)
+{
+    const struct pc_config_listener *l = pc_listener_of(call->conn)->config;
+    struct pc_bytes values[PC_FORWARDED_HOPS_MAX];
+    struct pc_client_addr found;
+    call->client = pc_conn_ip(call->conn);
+    if (PC_LIKELY(l->forwarded == PC_CLIENT_IS_PEER))
+        return;
+    bool rfc7239 = l->forwarded == PC_CLIENT_FORWARDED;
+    size_t n = pc_http_values(r, rfc7239 ? PC_FIELD_FORWARDED : PC_FIELD_X_FORWARDED_FOR, values,
+                              PC_FORWARDED_HOPS_MAX);
+    /* More field lines than hops anybody may have: the left ones are nobody's word anyway. */
+    if (n > PC_FORWARDED_HOPS_MAX)
+        n = PC_FORWARDED_HOPS_MAX;
+    struct pc_ip peer = call->client;
+    if (peer.family == 0 && !pc_conn_is_trusted(call->conn))
+        return;
+    pc_forwarded_client(rfc7239 ? PC_FORWARDED_RFC7239 : PC_FORWARDED_X_FOR, values, n, &peer,
+                        l->peers, l->peer_count, &found);
+    call->client = found.ip;
+}
+
+static void take_origin(struct pc_call *call, const struct pc_http_request *r)
+{
+    const struct pc_config *c = pc_server_settings(call->worker->server)->config;
+    struct pc_bytes origin = pc_http_value(r, PC_FIELD_ORIGIN);
+    bool allowed = c->cors.allow_all;
+    call->cors_origin_n = 0;
+    if (PC_LIKELY(origin.n == 0) || origin.n > PC_CORS_ORIGIN_MAX)
+        return;
+    for (unsigned i = 0; i < c->cors.origins.n && !allowed; i++)
+        allowed = pc_bytes_eq_str(origin, c->cors.origins.v[i]);
+    if (!allowed)
+        return;
+    memcpy(call->cors_origin, origin.p, origin.n);
+    call->cors_origin_n = (uint16_t)origin.n;
+}
+
+/* ---- dispatch ---- */
+
+static void reply_methods(struct pc_call *call, unsigned status, uint32_t methods)
+{
+    uint8_t text[512], body[512];
+    struct pc_buf fields = pc_buf_of(text, sizeof text), b = pc_buf_of(body, sizeof body);
+    pc_buf_lit(&fields, "Allow: ");
+    pc_methods_write(&fields, methods | PC_METHOD_BIT(OPTIONS));
+    pc_buf_lit(&fields, "\r\n");
+    if (status == 204 && call->cors_origin_n) {
+        pc_buf_lit(&fields, "Access-Control-Allow-Methods: ");
+        pc_methods_write(&fields, methods);
+        pc_buf_lit(&fields, "\r\nAccess-Control-Allow-Headers: Authorization, Content-Type, "
+                            "X-Request-ID, traceparent\r\nAccess-Control-Max-Age: 600\r\n");
+    }
+    struct pc_reply r = {.status = status, .fields = pc_bytes_of(fields.p, fields.len)};
+    if (status == 405) {
+        pc_error_body(&b, "METHOD_NOT_ALLOWED", PC_LIT("this path does not take this method"),
+                      pc_call_request_id(call));
+        r.content_type = "application/json";
+        r.body = pc_bytes_of(b.p, b.len);
+    }
+    pc_call_reply(call, &r);
+}
+
+static bool route(struct pc_call *call, const struct pc_http_request *r)
+{
+    uint32_t methods;
+    if (call->path.n > 5 && memcmp(call->path.p, "/api/", 5) == 0)
+        call->path = pc_bytes_of(call->path.p + 4, call->path.n - 4);
+    call->endpoint = pc_endpoint_find(call, (enum pc_http_method)r->method, call->path, &methods);
+    if (call->endpoint)
+        return true;
+    if (methods == 0)
+        pc_call_reply_error(call, 404, "NOT_FOUND", "no such path");
+    else
+        reply_methods(call, r->method == PC_METHOD_OPTIONS ? 204 : 405, methods);
+    return false;
+}
+
+/* Listener, readiness and permission: what stands before every handler. */
+static bool admit(struct pc_call *call)
+{
+    const struct pc_endpoint *e = call->endpoint;
+    if (!(e->roles & pc_listener_of(call->conn)->roles)) {
+        pc_call_reply_error(call, 404, "WRONG_LISTENER",
+                            "this path is not served by this listener");
+        return false;
+    }
+    if (!e->while_starting && PC_UNLIKELY(!pc_writer_ready(call->worker->server->writer))) {
+        pc_call_reply_busy(call, "NOT_READY", "recovery is not complete yet", 1);
+        return false;
+    }
+    return pc_principal_admit(call, e->permission);
+}
+
+static bool shed(struct pc_call *call)
+{
+    if (PC_LIKELY(!pc_core_overloaded(call->worker->core)) || call->endpoint->while_starting)
+        return false;
+    pc_metric_inc(call->worker->metrics, PC_M_SHED);
+    pc_call_reply_busy(call, "OVERLOADED", "this core's queue is too long; try again", 1);
+    return true;
+}
+
+static void log_call(const struct pc_call *call)
+{
+    if (call->endpoint && call->endpoint->permission <= PC_PERMISSION_DECIDE)
+        return;
+    struct pc_log *l = pc_log_begin(PC_LOG_INFO, "admin_call");
+    pc_log_bytes(l, "request_id", pc_call_request_id(call));
+    if (call->traceparent_n)
+        pc_log_bytes(l, "traceparent", pc_bytes_of(call->traceparent, call->traceparent_n));
+    pc_log_str(l, "path", call->endpoint ? call->endpoint->path : "");
+    pc_log_str(l, "user", call->principal.actor);
+    pc_log_u64(l, "status", call->status);
+    pc_log_i64(l, "duration_ms", (call->worker->core->now_ns - call->started_ns) / 1000000);
+    pc_log_end(l);
+}
+
+/* The answer is queued: on to the next request. */
+static void finish(struct http_conn *h, struct pc_conn *c)
+{
+    log_call(&h->call);
+    pc_conn_clear_deadline(c, DEADLINE_REQUEST);
+    pc_http1_reset(&h->req);
+    h->stage = STAGE_HEAD;
+    if (h->draining && !pc_conn_closing(c))
+        pc_conn_close_after_flush(c);
+}
+
+static void dispatch(struct http_conn *h, struct pc_conn *c, struct pc_bytes body)
+{
+    struct pc_call *call = &h->call;
+    call->body = body;
+    if (!shed(call))
+        call->endpoint->handle(call);
+    PC_ASSERT(call->replied != call->parked);
+    if (call->replied) {
+        finish(h, c);
+        return;
+    }
+    pc_conn_pause(c);
+    pc_conn_deadline(c, DEADLINE_REQUEST);
+}
+
+void pc_call_park(struct pc_call *call)
+{
+    PC_ASSERT(!call->replied && !call->parked);
+    call->parked = true;
+}
+
+/* ---- heads and bodies ---- */
+
+static void refuse(struct http_conn *h, unsigned status, const char *text)
+{
+    static const struct {
+        unsigned status;
+        unsigned slot;
+        const char *code;
+    } refusals[] = {
+        {400, PC_M_HTTP_REFUSED_400, "BAD_REQUEST"       },
+        {408, PC_M_HTTP_REFUSED_408, "REQUEST_TIMEOUT"   },
+        {413, PC_M_HTTP_REFUSED_413, "BODY_TOO_LARGE"    },
+        {414, PC_M_HTTP_REFUSED_414, "URI_TOO_LONG"      },
+        {417, PC_M_HTTP_REFUSED_400, "EXPECTATION_FAILED"},
+        {431, PC_M_HTTP_REFUSED_431, "HEADERS_TOO_LARGE" },
+        {501, PC_M_HTTP_REFUSED_501, "NOT_IMPLEMENTED"   },
+        {503, PC_M_HTTP_REFUSED_503, "REQUEST_TIMEOUT"   },
+        {505, PC_M_HTTP_REFUSED_505, "HTTP_VERSION"      },
+    };
+    unsigned i = 0;
+    while (i + 1 < PC_COUNT(refusals) && refusals[i].status != status)
+        i++;
+    pc_metric_inc(h->call.worker->metrics, refusals[i].slot);
+    h->call.keep_alive = false;
+    pc_call_reply_error(&h->call, status, refusals[i].code, "%s", text);
+}
+
+/* A fresh call; the request's fields are read by begin(). */
+static void reset_call(struct http_conn *h, struct pc_conn *c)
+{
+    struct pc_call *call = &h->call;
+    call->worker = pc_worker_of(c);
+    call->conn = c;
+    call->endpoint = NULL;
+    call->principal.role = PC_ADMIN_NONE;
+    call->principal.actor[0] = 0;
+    call->parked = call->replied = call->head = false;
+    call->minor = 1;
+    call->keep_alive = !h->draining;
+    call->cors_origin_n = call->traceparent_n = 0;
+    call->started_ns = call->worker->core->now_ns;
+    call->req = &h->req;
+    h->continued = false;
+    h->body_raw = h->body_n = 0;
+}
+
+static bool canonical_path(struct pc_call *call, const struct pc_http_request *r, uint8_t *scratch)
+{
+    if (pc_path_canonical(pc_http_path(r), scratch, PC_CANONICAL_PATH_MAX, &call->path) == 0)
+        return true;
+    pc_call_reply_error(call, 400, "PATH_AMBIGUOUS",
+                        "the path holds an encoded slash, a backslash, a control byte, a double "
+                        "encoding or leaves the root");
+    return false;
+}
+
+/* The head is complete: everything that can be said before the body arrived. */
+static bool begin(struct http_conn *h, uint8_t *path_scratch)
+{
+    struct pc_call *call = &h->call;
+    const struct pc_http_request *r = &h->req;
+    call->minor = r->minor;
+    call->head = r->method == PC_METHOD_HEAD;
+    call->keep_alive = r->keep_alive && !h->draining;
+    call->query = pc_http_query(r);
+    take_ids(call, r);
+    find_client(call, r);
+    take_origin(call, r);
+    return canonical_path(call, r, path_scratch) && route(call, r) && admit(call);
+}
+
+static void send_continue(struct http_conn *h, struct pc_conn *c)
+{
+    if (!h->req.expect_continue || h->continued)
+        return;
+    h->continued = true;
+    pc_conn_write(c, PC_LIT(PC_HTTP1_CONTINUE));
+}
+
+/* -1: refused and answered; 0: more is needed; 1: *ret_used bytes hold the whole body. */
+static int read_chunked(struct http_conn *h, struct pc_conn *c, uint8_t *p, size_t n,
+                        size_t *ret_used)
+{
+    uint8_t *raw = p + h->head_n + h->body_raw;
+    size_t got = 0, used = 0;
+    int rc = pc_chunked_decode(&h->chunked, raw, n - h->head_n - h->body_raw, &got, &used);
+    if (rc < 0) {
+        refuse(h, (unsigned)-rc, "the chunked body is malformed or too large");
+        return -1;
+    }
+    memmove(p + h->head_n + h->body_n, raw, got);
+    h->body_raw += used;
+    h->body_n += got;
+    if (rc == 0 && n >= c->protocol->input_max_bytes) {
+        refuse(h, 413, "the chunks are too small for a body of this size");
+        return -1;
+    }
+    if (rc == 0)
+        send_continue(h, c);
+    *ret_used = h->head_n + h->body_raw;
+    return rc;
+}
+
+static int read_body(struct http_conn *h, struct pc_conn *c, uint8_t *p, size_t n, size_t *ret_used)
+{
+    if (h->req.chunked)
+        return read_chunked(h, c, p, n, ret_used);
+    size_t total = h->head_n + h->req.content_length;
+    h->body_n = h->req.content_length;
+    *ret_used = total;
+    if (n >= total)
+        return 1;
+    send_continue(h, c);
+    if (pc_conn_expect(c, total) < 0) {
+        refuse(h, 413, "the body is too large");
+        return -1;
+    }
+    return 0;
+}
+
+static void start_body(struct http_conn *h, struct pc_conn *c, const struct pc_config *config)
+{
+    h->stage = STAGE_BODY;
+    if (h->head_timed)
+        pc_conn_clear_deadline(c, DEADLINE_HEADER);
+    h->head_timed = false;
+    if (h->req.chunked)
+        pc_chunked_init(&h->chunked, config->http.body_bytes);
+}
+
+/* Parses a head. Returns bytes to consume at once (an answered or refused request), or 0. */
+static bool take_head(struct http_conn *h, struct pc_conn *c, const uint8_t *p, size_t n)
+{
+    const struct pc_config *config = pc_worker_of(c)->server->started_as;
+    struct pc_http1_limits limits = {(uint32_t)config->http.request_line_bytes,
+                                     (uint32_t)config->http.header_bytes,
+                                     (uint32_t)config->http.fields, config->http.body_bytes};
+    int rc = pc_http1_parse(&h->req, &limits, p, n);
+    if (rc == PC_HTTP1_MORE)
+        return false;
+    reset_call(h, c);
+    if (rc > 0) {
+        h->head_n = (size_t)rc;
+        start_body(h, c, config);
+        return true;
+    }
+    make_request_id(&h->call);
+    if (rc == PC_HTTP1_PREFACE)
+        refuse(h, 505, "HTTP/2 is not spoken here");
+    else
+        refuse(h, (unsigned)-rc, pc_http1_reason_text(pc_http1_reason(&h->req)));
+    return false;
+}
+
+/* Handles at most one request; returns the bytes it took, 0 if there is none yet. */
+static size_t input_one(struct http_conn *h, struct pc_conn *c, uint8_t *p, size_t n)
+{
+    uint8_t path_scratch[PC_CANONICAL_PATH_MAX];
+    size_t used = 0;
+    if (h->stage == STAGE_HEAD && !take_head(h, c, p, n))
+        return 0;
+    h->req.base = p;
+    int rc = read_body(h, c, p, n, &used);
+    if (rc == 0 && !h->body_timed) {
+        h->body_timed = true;
+        pc_conn_deadline(c, DEADLINE_BODY);
+    }
+    if (rc <= 0)
+        return 0;
+    if (h->body_timed)
+        pc_conn_clear_deadline(c, DEADLINE_BODY);
+    h->body_timed = false;
+    if (begin(h, path_scratch))
+        dispatch(h, c, pc_bytes_of(p + h->head_n, h->body_n));
+    else
+        finish(h, c);
+    return used;
+}
+
+/* Between requests the connection may idle; once a head has begun it must end in time. */
+static void time_head(struct http_conn *h, struct pc_conn *c, bool started)
+{
+    if (!started) {
+        pc_conn_deadline(c, DEADLINE_IDLE);
+        return;
+    }
+    if (h->head_timed)
+        return;
+    h->head_timed = true;
+    pc_conn_clear_deadline(c, DEADLINE_IDLE);
+    pc_conn_deadline(c, DEADLINE_HEADER);
+}
+
+static size_t http_input(struct pc_conn *c, uint8_t *p, size_t n)
+{
+    struct http_conn *h = http_of(c);
+    size_t used = 0;
+    while (used < n && !h->call.parked && !pc_conn_closing(c) && !pc_conn_output_full(c)) {
+        size_t taken = input_one(h, c, p + used, n - used);
+        if (taken == 0)
+            break;
+        used += taken;
+    }
+    if (h->call.parked || pc_conn_closing(c))
+        return used;
+    if (h->stage == STAGE_HEAD)
+        time_head(h, c, used < n);
+    return used;
+}
+
+/* ---- life ---- */
+
+static int http_open(struct pc_conn *c)
+{
+    struct http_conn *h = calloc(1, sizeof *h);
+    if (!h)
+        return -ENOMEM;
+    c->user = h;
+    pc_http1_reset(&h->req);
+    reset_call(h, c);
+    pc_metric_inc(h->call.worker->metrics, PC_M_CONNECTIONS_ACCEPTED_HTTP);
+    pc_metric_add(h->call.worker->metrics, PC_M_CONNECTIONS_OPEN_HTTP, 1);
+    h->head_timed = true;
+    pc_conn_deadline(c, DEADLINE_HEADER);
+    return 0;
+}
+
+static void http_closed(struct pc_conn *c)
+{
+    pc_metric_sub(pc_worker_of(c)->metrics, PC_M_CONNECTIONS_OPEN_HTTP, 1);
+    free(c->user);
+}
+
+static void http_timeout(struct pc_conn *c, unsigned deadline)
+{
+    struct http_conn *h = http_of(c);
+    if (deadline == DEADLINE_IDLE || (h->stage == STAGE_HEAD && !pc_http1_started(&h->req))) {
+        pc_conn_abort(c);
+        return;
+    }
+    if (deadline == DEADLINE_REQUEST) {
+        /* The one who should have replied finds the connection gone. */
+        h->call.parked = false;
+        refuse(h, 503, "the request was not answered in time");
+        return;
+    }
+    if (h->stage == STAGE_HEAD)
+        reset_call(h, c);
+    make_request_id(&h->call);
+    refuse(h, 408, "the request did not arrive in time");
+}
+
+static void http_drain(struct pc_conn *c)
+{
+    struct http_conn *h = http_of(c);
+    h->draining = true;
+    h->call.keep_alive = false;
+    if (h->stage == STAGE_HEAD && !pc_http1_started(&h->req) && !h->call.parked)
+        pc_conn_close_after_flush(c);
+}
+
+/* The call was parked and is answered now: go on reading. */
+void pc_call_done(struct pc_call *call)
+{
+    struct http_conn *h = PC_CONTAINER_OF(call, struct http_conn, call);
+    PC_ASSERT(call->parked && call->replied);
+    call->parked = false;
+    finish(h, call->conn);
+    if (!pc_conn_closing(call->conn)) {
+        pc_conn_deadline(call->conn, DEADLINE_IDLE);
+        pc_conn_resume(call->conn);
+    }
+}
+
+struct pc_call *pc_call_of(struct pc_conn *c)
+{
+    struct http_conn *h = http_of(c);
+    return h->call.parked ? &h->call : NULL;
+}
+
+void pc_http_protocol_init(struct pc_protocol *p, const struct pc_config *c)
+{
+    *p = (struct pc_protocol){
+        .name = "http/1.1",
+        .refusal = PC_LIT("HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\n"
+                          "Content-Length: 0\r\nConnection: close\r\n\r\n"),
+        .deadline_ms = {[DEADLINE_HEADER] = (uint32_t)c->http.header_timeout_ms,
+                        [DEADLINE_BODY] = (uint32_t)c->http.body_timeout_ms,
+                        [DEADLINE_IDLE] = (uint32_t)c->http.idle_timeout_ms,
+                        [DEADLINE_REQUEST] = (uint32_t)c->http.request_timeout_ms},
+ /* Head and body must be seen whole, with room for the framing of chunks. */
+        .input_max_bytes =
+            c->http.request_line_bytes + c->http.header_bytes + 2 * c->http.body_bytes + 4096,
+        .open = http_open,
+        .input = http_input,
+        .timeout = http_timeout,
+        .closed = http_closed,
+        .drain = http_drain,
+    };
+}

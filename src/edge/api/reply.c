@@ -1,0 +1,156 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Writing HTTP answers. Every answer carries Date, X-Request-ID and, if it has a body that a
+ * browser could render, the headers that keep a browser from doing anything with it. */
+#include "edge/api/call.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+/* Status line, Date, ids, CORS, length: everything of a head but fields and challenge. */
+#define HEAD_BYTES 1536
+
+static const char security_fields[] = "X-Content-Type-Options: nosniff\r\n"
+                                      "X-Frame-Options: DENY\r\n"
+                                      "Content-Security-Policy: default-src 'none'; "
+                                      "frame-ancestors 'none'\r\n"
+                                      "Referrer-Policy: no-referrer\r\n"
+                                      "Cache-Control: no-store\r\n";
+
+static void count_status(struct pc_worker *w, unsigned status)
+{
+    static const unsigned slots[6] = {PC_M_HTTP_5XX, PC_M_HTTP_1XX, PC_M_HTTP_2XX,
+                                      PC_M_HTTP_3XX, PC_M_HTTP_4XX, PC_M_HTTP_5XX};
+    pc_metric_inc(w->metrics, slots[status / 100 % 6]);
+    w->http_requests++;
+}
+
+static struct pc_bytes date_of(struct pc_worker *w)
+{
+    int64_t second = w->core->now_ms / 1000;
+    if (second != w->date_s) {
+        pc_http_date(w->core->now_ms, w->date);
+        w->date_s = second;
+    }
+    return pc_bytes_of(w->date, sizeof w->date);
+}
+
+static void write_cors(struct pc_buf *b, const struct pc_call *call)
+{
+    if (call->cors_origin_n == 0)
+        return;
+    pc_http1_write_field(b, "Access-Control-Allow-Origin",
+                         pc_bytes_of(call->cors_origin, call->cors_origin_n));
+    pc_buf_lit(b, "Vary: Origin\r\n"
+                  "Access-Control-Expose-Headers: X-Request-ID, Retry-After\r\n");
+}
+
+static void write_head(struct pc_buf *b, struct pc_call *call, const struct pc_reply *r)
+{
+    pc_http1_write_status(b, r->status, date_of(call->worker));
+    pc_buf_lit(b, "X-Request-ID: ");
+    pc_buf_bytes(b, pc_call_request_id(call));
+    pc_buf_lit(b, "\r\n");
+    if (r->content_type) {
+        pc_http1_write_field(b, "Content-Type", pc_bytes_str(r->content_type));
+        pc_buf_lit(b, security_fields);
+    }
+    if (r->challenge)
+        pc_http1_write_field(b, "WWW-Authenticate", pc_bytes_str(r->challenge));
+    if (r->retry_after_s)
+        pc_http1_write_field_u64(b, "Retry-After", r->retry_after_s);
+    write_cors(b, call);
+    pc_buf_bytes(b, r->fields);
+    pc_http1_write_end(b, r->body.n,
+                       !call->keep_alive  ? PC_HTTP1_CLOSE
+                       : call->minor == 0 ? PC_HTTP1_KEEP_10
+                                          : PC_HTTP1_KEEP);
+}
+
+void pc_call_reply(struct pc_call *call, const struct pc_reply *r)
+{
+    PC_ASSERT(!call->replied);
+    call->replied = true;
+    call->status = r->status;
+    count_status(call->worker, r->status);
+    size_t room = HEAD_BYTES + r->fields.n + (call->head ? 0 : r->body.n) +
+                  (r->challenge ? strlen(r->challenge) : 0);
+    uint8_t *p = pc_conn_reserve(call->conn, room);
+    if (!p)
+        return; /* the connection is being aborted */
+    struct pc_buf b = pc_buf_of(p, room);
+    write_head(&b, call, r);
+    if (!call->head)
+        pc_buf_bytes(&b, r->body);
+    PC_ASSERT(!b.overflow);
+    pc_conn_commit(call->conn, b.len);
+    if (!call->keep_alive)
+        pc_conn_close_after_flush(call->conn);
+}
+
+struct pc_buf pc_call_scratch(struct pc_call *call)
+{
+    return pc_buf_of(call->worker->scratch, PC_WORKER_SCRATCH_BYTES);
+}
+
+void pc_call_reply_json(struct pc_call *call, unsigned status, struct pc_bytes body)
+{
+    struct pc_reply r = {.status = status, .content_type = "application/json", .body = body};
+    pc_call_reply(call, &r);
+}
+
+void pc_error_body(struct pc_buf *b, const char *code, struct pc_bytes message,
+                   struct pc_bytes request_id)
+{
+    pc_buf_lit(b, "{\"error\":{\"code\":");
+    pc_buf_json_str(b, pc_bytes_str(code));
+    pc_buf_lit(b, ",\"message\":");
+    pc_buf_json_str(b, message);
+    pc_buf_lit(b, ",\"request_id\":");
+    pc_buf_json_str(b, request_id);
+    pc_buf_lit(b, "}}\n");
+}
+
+static void reply_error(struct pc_call *call, struct pc_reply *r, const char *code,
+                        const char *message)
+{
+    uint8_t body[2048];
+    struct pc_buf b = pc_buf_of(body, sizeof body);
+    pc_error_body(&b, code, pc_bytes_str(message), pc_call_request_id(call));
+    PC_ASSERT(!b.overflow);
+    r->content_type = "application/json";
+    r->body = pc_bytes_of(b.p, b.len);
+    pc_call_reply(call, r);
+}
+
+void pc_call_reply_error(struct pc_call *call, unsigned status, const char *code, const char *fmt,
+                         ...)
+{
+    char message[512];
+    struct pc_reply r = {.status = status};
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(message, sizeof message, fmt, args);
+    va_end(args);
+    reply_error(call, &r, code, message);
+}
+
+void pc_call_reply_busy(struct pc_call *call, const char *code, const char *message,
+                        unsigned retry_after_s)
+{
+    struct pc_reply r = {.status = 503, .retry_after_s = retry_after_s};
+    reply_error(call, &r, code, message);
+}
+
+void pc_call_reply_token_error(struct pc_call *call, enum pc_token_error error)
+{
+    const struct pc_token_error_info *info = pc_token_error_info(error);
+    char challenge[256];
+    struct pc_reply r = {.status = info->status, .challenge = challenge};
+    if (info->rfc6750[0])
+        snprintf(challenge, sizeof challenge,
+                 "Bearer realm=\"portcullis\", error=\"%s\", error_description=\"%s\"",
+                 info->rfc6750, info->text);
+    else
+        snprintf(challenge, sizeof challenge, "Bearer realm=\"portcullis\"");
+    reply_error(call, &r, info->code, info->text);
+}

@@ -1,0 +1,697 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The RESP commands: a token blacklist as applications keep it in Redis, and our own.
+ *
+ * A key is a configured prefix and an id; the prefix names the issuer and what the id is. Keys
+ * stand for revoked tokens, so SET revokes, EXISTS asks, DEL un-revokes. Where this differs from
+ * Redis the error says so. */
+#include <stdio.h>
+
+#include "base/config_value.h"
+#include "edge/api/check.h"
+#include "edge/api/mutate.h"
+#include "edge/api/resp_conn.h"
+
+typedef enum pc_resp_outcome outcome;
+
+/* ---- keys ---- */
+
+/* A key, resolved. */
+struct key {
+    const struct pc_config_prefix *prefix;
+    const struct pc_issuer *issuer;
+    struct pc_bytes id; /* the jti; borrowed from the command or the token cache */
+};
+
+static const struct pc_config_prefix *find_prefix(const struct pc_config *c, struct pc_bytes key)
+{
+    const struct pc_config_prefix *best = NULL;
+    size_t best_n = 0;
+    for (unsigned i = 0; i < c->prefix_count; i++) {
+        size_t n = strlen(c->prefixes[i].prefix);
+        if (n <= key.n && (!best || n > best_n) && memcmp(key.p, c->prefixes[i].prefix, n) == 0) {
+            best = &c->prefixes[i];
+            best_n = n;
+        }
+    }
+    return best;
+}
+
+static bool find_issuer(struct pc_resp_conn *r, const struct pc_trust *trust, struct key *k)
+{
+    const char *name = k->prefix->issuer;
+    if (name && name[0])
+        k->issuer = pc_trust_find_issuer(trust, pc_bytes_str(name));
+    else
+        k->issuer = trust->issuer_count == 1 ? &trust->issuers[0] : NULL;
+    if (k->issuer)
+        return true;
+    pc_resp_reply_error(r, "ERR prefix '%s' names no issuer and %u are configured",
+                        k->prefix->prefix, trust->issuer_count);
+    return false;
+}
+
+/* The key's id is a whole token: verified and reduced to issuer and jti. */
+static bool reduce_token(struct pc_resp_conn *r, struct pc_bytes token, struct key *k)
+{
+    struct pc_ip client = pc_conn_ip(r->conn);
+    struct pc_verdict v;
+    pc_decide(r->worker, token, &client, &v);
+    if (!v.token) {
+        pc_resp_reply_error(r, "ERR %s the key is not a token that can be verified",
+                            pc_verdict_code(&v));
+        return false;
+    }
+    k->issuer = v.issuer;
+    k->id = pc_token_part(v.token, PC_PART_JTI);
+    if (k->id.n == 0)
+        pc_resp_reply_error(r, "ERR TOKEN_WITHOUT_ID the token has no jti");
+    return k->id.n != 0;
+}
+
+/* False: an error was replied. */
+static bool resolve(struct pc_resp_conn *r, const struct pc_trust *trust, struct pc_bytes key,
+                    struct key *k)
+{
+    k->prefix = find_prefix(pc_server_settings(r->worker->server)->config, key);
+    if (!k->prefix) {
+        pc_resp_reply_error(r, "ERR key '%.*s' has none of the configured prefixes",
+                            (int)pc_min_u64(key.n, 64), (const char *)key.p);
+        return false;
+    }
+    size_t n = strlen(k->prefix->prefix);
+    k->id = pc_bytes_of(key.p + n, key.n - n);
+    if (k->prefix->form == PC_PREFIX_TOKEN)
+        return reduce_token(r, k->id, k);
+    if (k->id.n == 0 || k->id.n > PC_ID_MAX) {
+        pc_resp_reply_error(r, "ERR the id behind the prefix must have 1 to %d bytes", PC_ID_MAX);
+        return false;
+    }
+    return find_issuer(r, trust, k);
+}
+
+/* Whether the token is revoked by its own id, and until when. */
+static bool look_up(const struct pc_resp_conn *r, const struct pc_trust *trust, const struct key *k,
+                    struct pc_revoked *ret)
+{
+    const struct pc_tables *t = r->worker->server->tables;
+    int64_t now_ms = r->worker->core->now_ms - k->issuer->s.skew_ms;
+    struct pc_revoked any;
+    uint64_t fp = pc_tables_fingerprint(t, PC_KIND_TOKEN, k->issuer->s.name, k->id);
+    bool found = pc_revocations_find(t->ids, fp, now_ms, ret);
+    if (PC_LIKELY(!(trust->wildcard_kinds & 1u << PC_KIND_TOKEN)))
+        return found;
+    fp = pc_tables_fingerprint(t, PC_KIND_TOKEN, PC_LIT("*"), k->id);
+    if (!pc_revocations_find(t->ids, fp, now_ms, &any))
+        return found;
+    if (!found || any.expires_at_ms > ret->expires_at_ms)
+        *ret = any;
+    return true;
+}
+
+/* ---- reading ---- */
+
+static outcome cmd_exists(struct pc_resp_conn *r, const struct pc_resp_command *c)
+{
+    const struct pc_trust *trust = pc_server_trust(r->worker->server);
+    int64_t found = 0;
+    for (size_t i = 1; i < c->argc; i++) {
+        struct pc_revoked revoked;
+        struct key k;
+        if (!resolve(r, trust, c->argv[i], &k))
+            return PC_RESP_DONE;
+        found += look_up(r, trust, &k, &revoked);
+    }
+    pc_resp_reply_int(r, found);
+    return PC_RESP_DONE;
+}
+
+static outcome cmd_get(struct pc_resp_conn *r, const struct pc_resp_command *c)
+{
+    const struct pc_trust *trust = pc_server_trust(r->worker->server);
+    struct pc_revoked revoked;
+    struct key k;
+    if (!resolve(r, trust, c->argv[1], &k))
+        return PC_RESP_DONE;
+    if (look_up(r, trust, &k, &revoked))
+        pc_resp_reply_bulk(r, pc_bytes_str(k.prefix->value));
+    else
+        pc_resp_reply_null(r);
+    return PC_RESP_DONE;
+}
+
+static void reply_ttl(struct pc_resp_conn *r, struct pc_bytes key, bool seconds)
+{
+    const struct pc_trust *trust = pc_server_trust(r->worker->server);
+    struct pc_revoked revoked;
+    struct key k;
+    if (!resolve(r, trust, key, &k))
+        return;
+    if (!look_up(r, trust, &k, &revoked)) {
+        pc_resp_reply_int(r, -2);
+        return;
+    }
+    if (revoked.expires_at_ms == INT64_MAX) {
+        pc_resp_reply_int(r, -1);
+        return;
+    }
+    /* Within the issuer's clock skew it is still refused, with nothing left of its time. */
+    int64_t left = pc_max_i64(revoked.expires_at_ms - r->worker->core->now_ms, 0);
+    pc_resp_reply_int(r, seconds ? (left + 500) / 1000 : left);
+}
+
+static outcome cmd_ttl(struct pc_resp_conn *r, const struct pc_resp_command *c)
+{
+    reply_ttl(r, c->argv[1], true);
+    return PC_RESP_DONE;
+}
+
+static outcome cmd_pttl(struct pc_resp_conn *r, const struct pc_resp_command *c)
+{
+    reply_ttl(r, c->argv[1], false);
+    return PC_RESP_DONE;
+}
+
+static outcome cmd_check(struct pc_resp_conn *r, const struct pc_resp_command *c)
+{
+    struct pc_check_refusal refusal;
+    uint8_t body[2 * PC_TOKEN_BYTES_MAX + 4096];
+    struct pc_buf b = pc_buf_of(body, sizeof body);
+    struct pc_ip client = pc_conn_ip(r->conn);
+    if (pc_check(r->worker, c->argv[1], &client, &b, &refusal) < 0)
+        pc_resp_reply_error(r, "ERR %s %s", refusal.code, refusal.text);
+    else if (b.overflow)
+        pc_resp_reply_error(r, "ERR ANSWER_TOO_LARGE the token's claims are too large");
+    else
+        pc_resp_reply_bulk(r, pc_bytes_of(b.p, b.len));
+    return PC_RESP_DONE;
+}
+
+/* ---- changing ---- */
+
+/* An error reply while mutations are under way would overtake theirs. */
+#define WAIT_IF_PENDING(r)                                                                         \
+    do {                                                                                           \
+        if ((r)->pending)                                                                          \
+            return PC_RESP_WAIT;                                                                   \
+    } while (0)
+
+static outcome fail(struct pc_resp_conn *r, const struct pc_mutation_refusal *refusal)
+{
+    WAIT_IF_PENDING(r);
+    pc_resp_reply_error(r, "%s %s", refusal->status == 403 ? "NOPERM" : "ERR", refusal->text);
+    return PC_RESP_DONE;
+}
+
+static int add_wish(struct pc_resp_conn *r, struct pc_job *job, const struct pc_wish *wish,
+                    enum pc_admin_role role, struct pc_mutation_refusal *refusal)
+{
+    uint8_t address[PC_IP_TEXT_MAX];
+    struct pc_buf b = pc_buf_of(address, sizeof address);
+    struct pc_ip client = pc_conn_ip(r->conn);
+    struct pc_change change;
+    int rc = pc_mutation_resolve(r->worker, wish, role, &change, refusal);
+    if (rc < 0)
+        return rc;
+    pc_ip_format(&client, &b);
+    change.actor = pc_bytes_str(r->principal.role ? r->principal.actor : "resp");
+    change.source = pc_bytes_of(b.p, b.len);
+    if (pc_job_add(job, &change) < 0)
+        return pc_mutation_refuse(refusal, 413, "BATCH_TOO_LARGE", "too many keys at once");
+    return 0;
+}
+
+static outcome submit_one(struct pc_resp_conn *r, const struct pc_wish *wish,
+                          void (*done)(struct pc_resp_conn *, struct pc_job *))
+{
+    struct pc_mutation_refusal refusal;
+    struct pc_job *job = pc_job_new(1, PC_CHANGE_ENCODED_MAX);
+    int rc = job ? add_wish(r, job, wish, pc_resp_role(r), &refusal)
+                 : pc_mutation_refuse(&refusal, 503, "NO_MEMORY", "no memory");
+    if (rc == 0)
+        return pc_resp_submit(r, job, done);
+    pc_job_free(job);
+    return fail(r, &refusal);
+}
+
+static void done_ok(struct pc_resp_conn *r, struct pc_job *job)
+{
+    (void)job;
+    pc_resp_reply_simple(r, "OK");
+}
+
+static void done_one(struct pc_resp_conn *r, struct pc_job *job)
+{
+    (void)job;
+    pc_resp_reply_int(r, 1);
+}
+
+/* How many were refused before: what DEL counts. */
+static void done_count(struct pc_resp_conn *r, struct pc_job *job)
+{
+    int64_t n = 0;
+    for (uint32_t i = 0; i < job->count; i++)
+        n += job->items[i].was_refused;
+    pc_resp_reply_int(r, n);
+}
+
+static outcome reply_text(struct pc_resp_conn *r, const char *text)
+{
+    WAIT_IF_PENDING(r);
+    pc_resp_reply_error(r, "%s", text);
+    return PC_RESP_DONE;
+}
+
+/* Sets a wish's expiry from a number and its unit; PXAT and EXAT are absolute. */
+static const char *set_expiry(struct pc_wish *wish, struct pc_bytes number, bool milliseconds,
+                              bool absolute, const char *command, char *text, size_t cap)
+{
+    int64_t n;
+    if (pc_resp_to_i64(number, &n) < 0)
+        return "ERR value is not an integer or out of range";
+    if (n <= 0 || n > INT64_MAX / 1000) {
+        snprintf(text, cap, "ERR invalid expire time in '%s' command", command);
+        return text;
+    }
+    *(absolute ? &wish->expires_at_ms : &wish->ttl_ms) = milliseconds ? n : n * 1000;
+    return NULL;
+}
+
+static outcome revoke_key(struct pc_resp_conn *r, struct pc_bytes key, struct pc_wish *wish,
+                          void (*done)(struct pc_resp_conn *, struct pc_job *))
+{
+    const struct pc_trust *trust = pc_server_trust(r->worker->server);
+    struct key k;
+    /* Resolving may reply with an error, which has to wait its turn. */
+    if (r->pending && !find_prefix(pc_server_settings(r->worker->server)->config, key))
+        return PC_RESP_WAIT;
+    if (r->pending && pc_server_settings(r->worker->server)->config->prefix_count &&
+        (find_prefix(pc_server_settings(r->worker->server)->config, key)->form == PC_PREFIX_TOKEN ||
+         key.n > PC_ID_MAX))
+        return PC_RESP_WAIT;
+    if (!resolve(r, trust, key, &k))
+        return PC_RESP_DONE;
+    wish->kind = PC_KIND_TOKEN;
+    wish->op = PC_OP_REVOKE;
+    wish->have_issuer = true;
+    wish->issuer = k.issuer->s.name;
+    wish->id = k.id;
+    return submit_one(r, wish, done);
+}
+
+/* One option of SET at argv[*i]; NULL, or an error. */
+static const char *set_option(const struct pc_resp_command *c, size_t *i, struct pc_wish *wish,
+                              char *text, size_t cap)
+{
+    static const struct {
+        const char *name;
+        bool milliseconds, absolute;
+    } options[] = {
+        {"EX",   false, false},
+        {"PX",   true,  false},
+        {"EXAT", false, true },
+        {"PXAT", true,  true }
+    };
+    for (size_t k = 0; k < PC_COUNT(options); k++) {
+        if (!pc_bytes_eq_nocase(c->argv[*i], pc_bytes_str(options[k].name)))
+            continue;
+        if (*i + 1 >= c->argc || wish->ttl_ms || wish->expires_at_ms)
+            return "ERR syntax error";
+        return set_expiry(wish, c->argv[++*i], options[k].milliseconds, options[k].absolute, "set",
+                          text, cap);
+    }
+    static const char *const unsupported[] = {"NX", "XX", "GET", "KEEPTTL"};
+    for (size_t k = 0; k < PC_COUNT(unsupported); k++)
+        if (pc_bytes_eq_nocase(c->argv[*i], pc_bytes_str(unsupported[k])))
+            return "ERR SET options NX, XX, GET and KEEPTTL are not supported";
+    return "ERR syntax error";
+}
+
+static outcome cmd_set(struct pc_resp_conn *r, const struct pc_resp_command *c)
+{
+    struct pc_wish wish = {0};
+    char text[96];
+    for (size_t i = 3; i < c->argc; i++) {
+        const char *error = set_option(c, &i, &wish, text, sizeof text);
+        if (error)
+            return reply_text(r, error);
+    }
+    return revoke_key(r, c->argv[1], &wish, done_ok);
+}
+
+static outcome set_with_ttl(struct pc_resp_conn *r, const struct pc_resp_command *c,
+                            bool milliseconds, const char *name)
+{
+    struct pc_wish wish = {0};
+    char text[96];
+    const char *error = set_expiry(&wish, c->argv[2], milliseconds, false, name, text, sizeof text);
+    return error ? reply_text(r, error) : revoke_key(r, c->argv[1], &wish, done_ok);
+}
+
+static outcome cmd_setex(struct pc_resp_conn *r, const struct pc_resp_command *c)
+{
+    return set_with_ttl(r, c, false, "setex");
+}
+
+static outcome cmd_psetex(struct pc_resp_conn *r, const struct pc_resp_command *c)
+{
+    return set_with_ttl(r, c, true, "psetex");
+}
+
+/* 1 and a longer life if the key is there, else 0: what it answers depends on the mutations before
+ * it. */
+static outcome cmd_expire(struct pc_resp_conn *r, const struct pc_resp_command *c)
+{
+    const struct pc_trust *trust = pc_server_trust(r->worker->server);
+    struct pc_wish wish = {0};
+    struct pc_revoked revoked;
+    struct key k;
+    char text[96];
+    WAIT_IF_PENDING(r);
+    const char *error = set_expiry(&wish, c->argv[2], false, false, "expire", text, sizeof text);
+    if (error)
+        return reply_text(r, error);
+    if (!resolve(r, trust, c->argv[1], &k))
+        return PC_RESP_DONE;
+    if (!look_up(r, trust, &k, &revoked)) {
+        pc_resp_reply_int(r, 0);
+        return PC_RESP_DONE;
+    }
+    return revoke_key(r, c->argv[1], &wish, done_one);
+}
+
+static bool may_unrevoke(const struct pc_resp_conn *r, const struct key *k)
+{
+    return k->prefix->allow_unrevoke || pc_resp_role(r) >= PC_ADMIN_OPERATOR;
+}
+
+static int add_del(struct pc_resp_conn *r, struct pc_job *job, const struct key *k,
+                   struct pc_mutation_refusal *refusal)
+{
+    struct pc_wish wish = {.kind = PC_KIND_TOKEN,
+                           .op = PC_OP_CLEAR,
+                           .have_issuer = true,
+                           .issuer = k->issuer->s.name,
+                           .id = k->id};
+    if (!may_unrevoke(r, k))
+        return pc_mutation_refuse(refusal, 403, "FORBIDDEN",
+                                  "un-revoking needs role operator, or allow_unrevoke on the "
+                                  "prefix");
+    return add_wish(r, job, &wish, PC_ADMIN_OPERATOR, refusal);
+}
+
+static outcome cmd_del(struct pc_resp_conn *r, const struct pc_resp_command *c)
+{
+    const struct pc_trust *trust = pc_server_trust(r->worker->server);
+    struct pc_mutation_refusal refusal;
+    struct key k;
+    WAIT_IF_PENDING(r);
+    uint32_t n = (uint32_t)(c->argc - 1);
+    struct pc_job *job = pc_job_new(n, PC_JOB_BYTES_MAX - (size_t)n * PC_JOB_CHANGE_OVERHEAD);
+    if (!job)
+        return reply_text(r, "ERR no memory");
+    for (size_t i = 1; i < c->argc; i++) {
+        if (!resolve(r, trust, c->argv[i], &k)) {
+            pc_job_free(job);
+            return PC_RESP_DONE;
+        }
+        if (add_del(r, job, &k, &refusal) < 0) {
+            pc_job_free(job);
+            return fail(r, &refusal);
+        }
+    }
+    return pc_resp_submit(r, job, done_count);
+}
+
+/* PC.REVOKE kind id [ISSUER name] [TTL seconds] [REASON text] */
+static outcome cmd_revoke(struct pc_resp_conn *r, const struct pc_resp_command *c)
+{
+    struct pc_wish wish = {.kind = pc_kind_of_name(c->argv[1]), .op = PC_OP_REVOKE};
+    char text[96];
+    if (wish.kind != PC_KIND_ISSUER && wish.kind != PC_KIND_ALL)
+        wish.id = c->argv[2];
+    for (size_t i = 3; i < c->argc; i += 2) {
+        const char *error = i + 1 < c->argc ? NULL : "ERR syntax error";
+        if (!error && pc_bytes_eq_nocase(c->argv[i], PC_LIT("ISSUER"))) {
+            wish.have_issuer = true;
+            wish.issuer = c->argv[i + 1];
+        } else if (!error && pc_bytes_eq_nocase(c->argv[i], PC_LIT("REASON"))) {
+            wish.reason = c->argv[i + 1];
+        } else if (!error && pc_bytes_eq_nocase(c->argv[i], PC_LIT("TTL"))) {
+            error = set_expiry(&wish, c->argv[i + 1], false, false, "pc.revoke", text, sizeof text);
+        } else if (!error) {
+            error = "ERR syntax error";
+        }
+        if (error)
+            return reply_text(r, error);
+    }
+    return submit_one(r, &wish, done_ok);
+}
+
+/* ---- connection ---- */
+
+static outcome cmd_ping(struct pc_resp_conn *r, const struct pc_resp_command *c)
+{
+    if (c->argc > 2)
+        pc_resp_reply_error(r, "ERR wrong number of arguments for 'ping' command");
+    else if (c->argc == 2)
+        pc_resp_reply_bulk(r, c->argv[1]);
+    else
+        pc_resp_reply_simple(r, "PONG");
+    return PC_RESP_DONE;
+}
+
+static bool authenticate(struct pc_resp_conn *r, struct pc_bytes password)
+{
+    struct pc_ip client = pc_conn_ip(r->conn);
+    struct pc_principal found;
+    bool busy;
+    pc_principal_of(r->worker, password, &client, &found, &busy);
+    if (busy) {
+        pc_resp_reply_error(r, "BUSY too many signatures to verify");
+        return false;
+    }
+    if (found.role == PC_ADMIN_NONE) {
+        pc_resp_reply_error(r, "WRONGPASS invalid username-password pair or user is disabled.");
+        return false;
+    }
+    r->principal = found;
+    return true;
+}
+
+static outcome cmd_auth(struct pc_resp_conn *r, const struct pc_resp_command *c)
+{
+    if (c->argc > 3)
+        pc_resp_reply_error(r, "ERR syntax error");
+    else if (authenticate(r, c->argv[c->argc - 1]))
+        pc_resp_reply_simple(r, "OK");
+    return PC_RESP_DONE;
+}
+
+static void reply_hello(struct pc_resp_conn *r)
+{
+    uint8_t text[512];
+    struct pc_buf b = pc_buf_of(text, sizeof text);
+    pc_resp_write_array(&b, 14);
+    pc_resp_write_bulk(&b, PC_LIT("server"));
+    pc_resp_write_bulk(&b, PC_LIT("portcullis"));
+    pc_resp_write_bulk(&b, PC_LIT("version"));
+    pc_resp_write_bulk(&b, PC_LIT(PC_VERSION));
+    pc_resp_write_bulk(&b, PC_LIT("proto"));
+    pc_resp_write_int(&b, 2);
+    pc_resp_write_bulk(&b, PC_LIT("id"));
+    pc_resp_write_int(&b, (int64_t)r->id);
+    pc_resp_write_bulk(&b, PC_LIT("mode"));
+    pc_resp_write_bulk(&b, PC_LIT("standalone"));
+    pc_resp_write_bulk(&b, PC_LIT("role"));
+    pc_resp_write_bulk(&b, PC_LIT("master"));
+    pc_resp_write_bulk(&b, PC_LIT("modules"));
+    pc_resp_write_array(&b, 0);
+    pc_resp_reply_raw(r, pc_bytes_of(b.p, b.len));
+}
+
+/* RESP3 is refused in the words of a Redis that does not know HELLO, on which clients fall back. */
+static outcome cmd_hello(struct pc_resp_conn *r, const struct pc_resp_command *c)
+{
+    size_t i = 2;
+    if (c->argc > 1 && !pc_bytes_eq_str(c->argv[1], "2")) {
+        pc_resp_reply_error(r, "ERR unknown command 'HELLO', with args beginning with: '%.*s' ",
+                            (int)pc_min_u64(c->argv[1].n, 64), (const char *)c->argv[1].p);
+        return PC_RESP_DONE;
+    }
+    while (i < c->argc) {
+        if (pc_bytes_eq_nocase(c->argv[i], PC_LIT("AUTH")) && i + 2 < c->argc) {
+            if (!authenticate(r, c->argv[i + 2]))
+                return PC_RESP_DONE;
+            i += 3;
+        } else if (pc_bytes_eq_nocase(c->argv[i], PC_LIT("SETNAME")) && i + 1 < c->argc) {
+            i += 2;
+        } else {
+            pc_resp_reply_error(r, "ERR Syntax error in HELLO option '%.*s'",
+                                (int)pc_min_u64(c->argv[i].n, 64), (const char *)c->argv[i].p);
+            return PC_RESP_DONE;
+        }
+    }
+    if (pc_resp_role(r) == PC_ADMIN_NONE && !pc_conn_is_local(r->conn))
+        pc_resp_reply_error(r, "NOAUTH HELLO must be called with the client already authenticated, "
+                               "otherwise the HELLO <proto> AUTH <user> <pass> option can be used");
+    else
+        reply_hello(r);
+    return PC_RESP_DONE;
+}
+
+static outcome cmd_select(struct pc_resp_conn *r, const struct pc_resp_command *c)
+{
+    int64_t n;
+    if (pc_resp_to_i64(c->argv[1], &n) < 0)
+        pc_resp_reply_error(r, "ERR value is not an integer or out of range");
+    else if (n != 0)
+        pc_resp_reply_error(r, "ERR DB index is out of range");
+    else
+        pc_resp_reply_simple(r, "OK");
+    return PC_RESP_DONE;
+}
+
+static outcome cmd_quit(struct pc_resp_conn *r, const struct pc_resp_command *c)
+{
+    (void)c;
+    pc_resp_reply_simple(r, "OK");
+    pc_conn_close_after_flush(r->conn);
+    return PC_RESP_DONE;
+}
+
+static outcome set_name(struct pc_resp_conn *r, struct pc_bytes name)
+{
+    for (size_t i = 0; i < name.n; i++)
+        if (name.p[i] <= ' ' || name.p[i] > '~' || name.n > PC_RESP_CLIENT_NAME_MAX) {
+            pc_resp_reply_error(r, "ERR Client names cannot contain spaces, newlines or special "
+                                   "characters.");
+            return PC_RESP_DONE;
+        }
+    memcpy(r->name, name.p, name.n);
+    r->name[name.n] = 0;
+    pc_resp_reply_simple(r, "OK");
+    return PC_RESP_DONE;
+}
+
+static void reply_client_info(struct pc_resp_conn *r)
+{
+    uint8_t text[256];
+    struct pc_buf b = pc_buf_of(text, sizeof text);
+    struct pc_ip ip = pc_conn_ip(r->conn);
+    pc_buf_fmt(&b, "id=%llu addr=", (unsigned long long)r->id);
+    pc_ip_format(&ip, &b);
+    pc_buf_fmt(&b, ":%u name=%s db=0 resp=2\n", r->conn->peer.port, r->name);
+    pc_resp_reply_bulk(r, pc_bytes_of(b.p, b.len));
+}
+
+static outcome cmd_client(struct pc_resp_conn *r, const struct pc_resp_command *c)
+{
+    struct pc_bytes sub = c->argv[1];
+    if (pc_bytes_eq_nocase(sub, PC_LIT("SETNAME")) && c->argc == 3)
+        return set_name(r, c->argv[2]);
+    if (pc_bytes_eq_nocase(sub, PC_LIT("SETINFO")) && c->argc == 4)
+        pc_resp_reply_simple(r, "OK");
+    else if (pc_bytes_eq_nocase(sub, PC_LIT("GETNAME")) && c->argc == 2)
+        pc_resp_reply_bulk(r, pc_bytes_str(r->name));
+    else if (pc_bytes_eq_nocase(sub, PC_LIT("ID")) && c->argc == 2)
+        pc_resp_reply_int(r, (int64_t)r->id);
+    else if ((pc_bytes_eq_nocase(sub, PC_LIT("INFO")) || pc_bytes_eq_nocase(sub, PC_LIT("LIST"))) &&
+             c->argc == 2)
+        reply_client_info(r);
+    else
+        pc_resp_reply_error(r,
+                            "ERR unknown subcommand or wrong number of arguments for '%.*s'. Try "
+                            "CLIENT SETNAME, GETNAME, SETINFO, ID or INFO.",
+                            (int)pc_min_u64(sub.n, 64), (const char *)sub.p);
+    return PC_RESP_DONE;
+}
+
+static void put_command(struct pc_buf *b, const struct pc_resp_row *row)
+{
+    pc_resp_write_array(b, 6);
+    pc_resp_write_bulk(b, pc_bytes_str(row->name));
+    pc_resp_write_int(b, row->arity);
+    pc_resp_write_array(b, 1);
+    pc_resp_write_simple(b, row->access == PC_RESP_MUTATE ? "write" : "readonly");
+    pc_resp_write_int(b, row->first_key);
+    pc_resp_write_int(b, row->last_key);
+    pc_resp_write_int(b, row->key_step);
+}
+
+static outcome cmd_command(struct pc_resp_conn *r, const struct pc_resp_command *c)
+{
+    struct pc_buf b = pc_buf_of(r->worker->scratch, PC_WORKER_SCRATCH_BYTES);
+    if (c->argc == 1) {
+        pc_resp_write_array(&b, pc_resp_row_count);
+        for (size_t i = 0; i < pc_resp_row_count; i++)
+            put_command(&b, &pc_resp_rows[i]);
+        pc_resp_reply_raw(r, pc_bytes_of(b.p, b.len));
+    } else if (pc_bytes_eq_nocase(c->argv[1], PC_LIT("COUNT"))) {
+        pc_resp_reply_int(r, (int64_t)pc_resp_row_count);
+    } else if (pc_bytes_eq_nocase(c->argv[1], PC_LIT("DOCS"))) {
+        pc_resp_write_array(&b, 0);
+        pc_resp_reply_raw(r, pc_bytes_of(b.p, b.len));
+    } else {
+        pc_resp_reply_error(r, "ERR unknown subcommand '%.*s'. Try COMMAND COUNT or DOCS.",
+                            (int)pc_min_u64(c->argv[1].n, 64), (const char *)c->argv[1].p);
+    }
+    return PC_RESP_DONE;
+}
+
+/* Clients look for redis_version and loading. */
+static outcome cmd_info(struct pc_resp_conn *r, const struct pc_resp_command *c)
+{
+    const struct pc_server *s = r->worker->server;
+    uint8_t text[1024];
+    struct pc_buf b = pc_buf_of(text, sizeof text);
+    (void)c;
+    pc_buf_fmt(&b,
+               "# Server\r\nredis_version:6.2.0\r\nredis_mode:standalone\r\n"
+               "portcullis_version:" PC_VERSION "\r\nuptime_in_seconds:%lld\r\n"
+               "# Clients\r\n# Persistence\r\nloading:%d\r\n# Replication\r\nrole:master\r\n"
+               "# Keyspace\r\ndb0:keys=%llu,expires=0,avg_ttl=0\r\n",
+               (long long)((r->worker->core->now_ms - s->started_ms) / 1000),
+               !pc_writer_ready(s->writer),
+               (unsigned long long)pc_metrics_total(s->metrics, PC_M_REVOCATION_ENTRIES_ABSOLUTE));
+    pc_resp_reply_bulk(r, pc_bytes_of(b.p, b.len));
+    return PC_RESP_DONE;
+}
+
+/* X(name, arity, access, first key, last key, key step, function) */
+#define COMMANDS(X)                                                                                \
+    X("EXISTS", -2, PC_RESP_READ, 1, -1, 1, cmd_exists)                                            \
+    X("SET", -3, PC_RESP_MUTATE, 1, 1, 1, cmd_set)                                                 \
+    X("GET", 2, PC_RESP_READ, 1, 1, 1, cmd_get)                                                    \
+    X("SETEX", 4, PC_RESP_MUTATE, 1, 1, 1, cmd_setex)                                              \
+    X("PSETEX", 4, PC_RESP_MUTATE, 1, 1, 1, cmd_psetex)                                            \
+    X("TTL", 2, PC_RESP_READ, 1, 1, 1, cmd_ttl)                                                    \
+    X("PTTL", 2, PC_RESP_READ, 1, 1, 1, cmd_pttl)                                                  \
+    X("DEL", -2, PC_RESP_MUTATE, 1, -1, 1, cmd_del)                                                \
+    X("EXPIRE", 3, PC_RESP_MUTATE, 1, 1, 1, cmd_expire)                                            \
+    X("PC.CHECK", 2, PC_RESP_READ, 0, 0, 0, cmd_check)                                             \
+    X("PC.REVOKE", -3, PC_RESP_MUTATE, 0, 0, 0, cmd_revoke)                                        \
+    X("PING", -1, PC_RESP_READ, 0, 0, 0, cmd_ping)                                                 \
+    X("AUTH", -2, PC_RESP_ALWAYS, 0, 0, 0, cmd_auth)                                               \
+    X("HELLO", -1, PC_RESP_ALWAYS, 0, 0, 0, cmd_hello)                                             \
+    X("SELECT", 2, PC_RESP_READ, 0, 0, 0, cmd_select)                                              \
+    X("QUIT", -1, PC_RESP_ALWAYS, 0, 0, 0, cmd_quit)                                               \
+    X("CLIENT", -2, PC_RESP_READ, 0, 0, 0, cmd_client)                                             \
+    X("COMMAND", -1, PC_RESP_READ, 0, 0, 0, cmd_command)                                           \
+    X("INFO", -1, PC_RESP_READ, 0, 0, 0, cmd_info)
+
+const struct pc_resp_row pc_resp_rows[] = {
+#define ROW(name, arity, access, first, last, step, run)                                           \
+    {name, arity, access, first, last, step, run},
+    COMMANDS(ROW)
+#undef ROW
+};
+const size_t pc_resp_row_count = PC_COUNT(pc_resp_rows);
+
+const char *const pc_resp_command_labels[] = {
+#define LABEL(name, arity, access, first, last, step, run) "command=\"" name "\"",
+    COMMANDS(LABEL)
+#undef LABEL
+};
+const unsigned pc_resp_command_count = PC_COUNT(pc_resp_command_labels);
+_Static_assert(PC_COUNT(pc_resp_command_labels) <= PC_METRICS_RESP_COMMANDS_MAX,
+               "a metric slot for every command");

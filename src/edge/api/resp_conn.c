@@ -1,0 +1,341 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The RESP protocol table for the loop, and the order of replies. */
+#include "edge/api/resp_conn.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "edge/api/mutate.h"
+
+enum resp_deadline { DEADLINE_IDLE };
+
+#define REPLY_ROOM 64
+
+static struct pc_resp_conn *resp_of(struct pc_conn *c)
+{
+    return c->user;
+}
+
+/* ---- replies ---- */
+
+static bool open_reply(struct pc_resp_conn *r, size_t n, struct pc_buf *b)
+{
+    uint8_t *p = pc_conn_reserve(r->conn, n);
+    *b = pc_buf_of(p, n);
+    return p != NULL;
+}
+
+static void close_reply(struct pc_resp_conn *r, const struct pc_buf *b)
+{
+    PC_ASSERT(!b->overflow);
+    pc_conn_commit(r->conn, b->len);
+    r->worker->resp_commands++;
+}
+
+void pc_resp_reply_error(struct pc_resp_conn *r, const char *fmt, ...)
+{
+    char text[512];
+    struct pc_buf b;
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    pc_metric_inc(r->worker->metrics, PC_M_RESP_ERRORS);
+    if (!open_reply(r, sizeof text + REPLY_ROOM, &b))
+        return;
+    pc_resp_write_error(&b, pc_bytes_str(text));
+    close_reply(r, &b);
+}
+
+void pc_resp_reply_simple(struct pc_resp_conn *r, const char *text)
+{
+    struct pc_buf b;
+    if (!open_reply(r, strlen(text) + REPLY_ROOM, &b))
+        return;
+    pc_resp_write_simple(&b, text);
+    close_reply(r, &b);
+}
+
+void pc_resp_reply_int(struct pc_resp_conn *r, int64_t value)
+{
+    struct pc_buf b;
+    if (!open_reply(r, REPLY_ROOM, &b))
+        return;
+    pc_resp_write_int(&b, value);
+    close_reply(r, &b);
+}
+
+void pc_resp_reply_bulk(struct pc_resp_conn *r, struct pc_bytes value)
+{
+    struct pc_buf b;
+    if (!open_reply(r, value.n + REPLY_ROOM, &b))
+        return;
+    pc_resp_write_bulk(&b, value);
+    close_reply(r, &b);
+}
+
+void pc_resp_reply_null(struct pc_resp_conn *r)
+{
+    struct pc_buf b;
+    if (!open_reply(r, REPLY_ROOM, &b))
+        return;
+    pc_resp_write_null(&b);
+    close_reply(r, &b);
+}
+
+void pc_resp_reply_raw(struct pc_resp_conn *r, struct pc_bytes rendered)
+{
+    struct pc_buf b;
+    if (!open_reply(r, rendered.n, &b))
+        return;
+    pc_buf_bytes(&b, rendered);
+    close_reply(r, &b);
+}
+
+/* ---- jobs ---- */
+
+typedef void done_fn(struct pc_resp_conn *r, struct pc_job *job);
+
+static void job_back(struct pc_job *job)
+{
+    struct pc_worker *w = job->owner;
+    struct pc_conn_ref ref = {job->owner_slot, (uint32_t)job->owner_tag, w->core->index};
+    struct pc_conn *c = pc_conn_get(w->core, ref);
+    struct pc_resp_conn *r = c ? resp_of(c) : NULL;
+    struct pc_mutation_refusal refusal;
+    if (r && job->result < 0) {
+        pc_mutation_explain(job->result, &refusal);
+        pc_resp_reply_error(r, "%s %s", job->result == PC_E_READ_ONLY ? "READONLY" : "ERR",
+                            refusal.text);
+    } else if (r) {
+        ((done_fn *)job->owner_fn)(r, job);
+    }
+    pc_job_free(job);
+    if (!r)
+        return;
+    PC_ASSERT(r->pending > 0);
+    if (--r->pending > 0)
+        return;
+    if (r->closing)
+        pc_conn_close_after_flush(r->conn);
+    else
+        pc_conn_resume(r->conn);
+}
+
+enum pc_resp_outcome pc_resp_submit(struct pc_resp_conn *r, struct pc_job *job,
+                                    void (*done)(struct pc_resp_conn *r, struct pc_job *job))
+{
+    struct pc_conn_ref ref = pc_conn_ref(r->conn);
+    job->done = job_back;
+    job->owner = r->worker;
+    job->owner_slot = ref.slot;
+    job->owner_tag = ref.generation;
+    job->owner_fn = (void (*)(void))done;
+    if (pc_worker_submit(r->worker, job) == 0) {
+        r->pending++;
+        return PC_RESP_DONE;
+    }
+    pc_job_free(job);
+    if (r->pending)
+        return PC_RESP_WAIT; /* room comes with the next answer */
+    pc_resp_reply_error(r, "BUSY too many mutations wait already");
+    return PC_RESP_DONE;
+}
+
+/* ---- commands ---- */
+
+enum pc_admin_role pc_resp_role(const struct pc_resp_conn *r)
+{
+    if (r->principal.role != PC_ADMIN_NONE)
+        return r->principal.role;
+    bool trusted = r->worker->server->started_as->resp.trust_loopback && pc_conn_is_local(r->conn);
+    return trusted ? PC_ADMIN_GATEWAY : PC_ADMIN_NONE;
+}
+
+static bool may_use(const struct pc_resp_conn *r, const struct pc_resp_row *row)
+{
+    if (row->access == PC_RESP_ALWAYS || pc_resp_role(r) >= PC_ADMIN_GATEWAY)
+        return true;
+    return row->access == PC_RESP_READ && pc_conn_is_local(r->conn);
+}
+
+static const struct pc_resp_row *find_row(struct pc_bytes name)
+{
+    for (size_t i = 0; i < pc_resp_row_count; i++)
+        if (pc_bytes_eq_nocase(name, pc_bytes_str(pc_resp_rows[i].name)))
+            return &pc_resp_rows[i];
+    return NULL;
+}
+
+static void reply_unknown(struct pc_resp_conn *r, const struct pc_resp_command *c)
+{
+    uint8_t args[192];
+    struct pc_buf b = pc_buf_of(args, sizeof args);
+    for (size_t i = 1; i < c->argc && b.len < 128; i++)
+        pc_buf_fmt(&b, "'%.*s' ", (int)pc_min_u64(c->argv[i].n, 128 - b.len),
+                   (const char *)c->argv[i].p);
+    pc_resp_reply_error(r, "ERR unknown command '%.*s', with args beginning with: %.*s",
+                        (int)pc_min_u64(c->argv[0].n, 128), (const char *)c->argv[0].p, (int)b.len,
+                        (const char *)args);
+}
+
+static bool arity_fits(const struct pc_resp_row *row, size_t argc)
+{
+    return row->arity >= 0 ? argc == (size_t)row->arity : argc >= (size_t)-row->arity;
+}
+
+static void reply_arity(struct pc_resp_conn *r, const struct pc_resp_row *row)
+{
+    char lower[32];
+    size_t n = 0;
+    for (; row->name[n] && n < sizeof lower - 1; n++)
+        lower[n] =
+            (char)(row->name[n] >= 'A' && row->name[n] <= 'Z' ? row->name[n] | 0x20 : row->name[n]);
+    lower[n] = 0;
+    pc_resp_reply_error(r, "ERR wrong number of arguments for '%s' command", lower);
+}
+
+/* Why the command may not run now; false: it may. */
+static bool refuse(struct pc_resp_conn *r, const struct pc_resp_row *row,
+                   const struct pc_resp_command *c)
+{
+    if (!row)
+        reply_unknown(r, c);
+    else if (!arity_fits(row, c->argc))
+        reply_arity(r, row);
+    else if (PC_UNLIKELY(!may_use(r, row)))
+        pc_resp_reply_error(r, "NOAUTH Authentication required.");
+    else if (row->access == PC_RESP_ALWAYS)
+        return false;
+    else if (PC_UNLIKELY(!pc_writer_ready(r->worker->server->writer)))
+        pc_resp_reply_error(r, "LOADING Portcullis is loading the dataset in memory");
+    else if (PC_UNLIKELY(pc_core_overloaded(r->worker->core)))
+        pc_resp_reply_error(r, "BUSY this core's queue is too long; try again");
+    else
+        return false;
+    return true;
+}
+
+static enum pc_resp_outcome execute(struct pc_resp_conn *r, const struct pc_resp_command *c)
+{
+    const struct pc_resp_row *row = find_row(c->argv[0]);
+    /* Everything but a mutation answers at once, so it has to wait for those before it. */
+    if (r->pending &&
+        (!row || row->access != PC_RESP_MUTATE || !may_use(r, row) || !arity_fits(row, c->argc)))
+        return PC_RESP_WAIT;
+    if (refuse(r, row, c))
+        return PC_RESP_DONE;
+    pc_metric_inc(r->worker->metrics, PC_M_RESP_COMMANDS + (unsigned)(row - pc_resp_rows));
+    return row->run(r, c);
+}
+
+/* ---- the loop's side ---- */
+
+static void protocol_error(struct pc_resp_conn *r)
+{
+    struct pc_buf b;
+    if (open_reply(r, 256, &b)) {
+        pc_resp_write_protocol_error(&b, &r->parser);
+        close_reply(r, &b);
+    }
+    pc_conn_close_after_flush(r->conn);
+}
+
+/* Takes at most one command; 0: nothing can be done before more bytes or answers arrive. */
+static size_t input_one(struct pc_resp_conn *r, uint8_t *p, size_t n)
+{
+    struct pc_resp_command *c = r->worker->resp;
+    /* An inline command is unquoted in place and cannot be looked at twice. */
+    if (r->pending && p[0] != '*')
+        return 0;
+    struct pc_resp_parser before = r->parser;
+    int used = pc_resp_parse(&r->parser, &pc_resp_limits_default, p, n, c);
+    if (used == 0)
+        return 0;
+    if (used < 0 && r->pending) {
+        r->parser = before; /* its error follows the replies under way */
+        return 0;
+    }
+    if (used < 0 || c->foreign) {
+        if (used < 0)
+            protocol_error(r);
+        else
+            pc_conn_abort(r->conn);
+        return n;
+    }
+    if (c->argc && execute(r, c) == PC_RESP_WAIT) {
+        r->parser = (struct pc_resp_parser){0};
+        return 0;
+    }
+    return (size_t)used;
+}
+
+static size_t resp_input(struct pc_conn *c, uint8_t *p, size_t n)
+{
+    struct pc_resp_conn *r = resp_of(c);
+    uint64_t max = r->worker->server->started_as->resp.max_pipeline;
+    size_t used = 0;
+    while (used < n && r->pending < max && !r->closing && !pc_conn_closing(c) &&
+           !pc_conn_output_full(c)) {
+        size_t taken = input_one(r, p + used, n - used);
+        if (taken == 0)
+            break;
+        used += taken;
+    }
+    if (r->pending && used < n)
+        pc_conn_pause(c);
+    pc_conn_deadline(c, DEADLINE_IDLE);
+    return used;
+}
+
+static int resp_open(struct pc_conn *c)
+{
+    struct pc_resp_conn *r = calloc(1, sizeof *r);
+    if (!r)
+        return -ENOMEM;
+    c->user = r;
+    r->worker = pc_worker_of(c);
+    r->conn = c;
+    r->id = pc_prng_u64(&r->worker->prng) >> 12;
+    pc_metric_inc(r->worker->metrics, PC_M_CONNECTIONS_ACCEPTED_RESP);
+    pc_metric_add(r->worker->metrics, PC_M_CONNECTIONS_OPEN_RESP, 1);
+    pc_conn_deadline(c, DEADLINE_IDLE);
+    return 0;
+}
+
+static void resp_closed(struct pc_conn *c)
+{
+    pc_metric_sub(pc_worker_of(c)->metrics, PC_M_CONNECTIONS_OPEN_RESP, 1);
+    free(c->user);
+}
+
+/* The last answers under way are still given. */
+static void close_when_answered(struct pc_conn *c)
+{
+    resp_of(c)->closing = true;
+    if (resp_of(c)->pending == 0)
+        pc_conn_close_after_flush(c);
+}
+
+static void resp_timeout(struct pc_conn *c, unsigned deadline)
+{
+    (void)deadline;
+    pc_conn_abort(c);
+}
+
+void pc_resp_protocol_init(struct pc_protocol *p, const struct pc_config *c)
+{
+    *p = (struct pc_protocol){
+        .name = "resp",
+        .refusal = PC_LIT("-ERR max number of clients reached\r\n"),
+        .deadline_ms = {[DEADLINE_IDLE] = (uint32_t)c->resp.idle_timeout_ms},
+        .input_max_bytes = PC_RESP_COMMAND_BYTES + 65536,
+        .open = resp_open,
+        .input = resp_input,
+        .eof = close_when_answered,
+        .timeout = resp_timeout,
+        .closed = resp_closed,
+        .drain = close_when_answered,
+    };
+}

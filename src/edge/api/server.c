@@ -1,0 +1,608 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * Start, reload and stop of the whole edge; main thread.
+ *
+ * Start: configuration, credentials, identity, keys; then the writer (which recovers on its own
+ * thread) and the cores, which answer 503 until it has. Stop: cores first (answers in flight need
+ * the writer), then the writer, which syncs and writes its snapshot. */
+#include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
+#include <semaphore.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/inotify.h>
+#include <sys/signalfd.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/log.h"
+#include "base/secret.h"
+#include "edge/api/cpus.h"
+#include "edge/api/main_tasks.h"
+#include "edge/api/metric_names.h"
+#include "edge/api/offload.h"
+#include "edge/api/resp_conn.h"
+#include "edge/api/trust_load.h"
+#include "edge/api/worker.h"
+#include "edge/loop/listener.h"
+#include "edge/writer/identity.h"
+
+#define POLL_MS 1000
+
+/* What only the main thread needs. */
+struct control {
+    struct pc_server server;
+    struct pc_server_options options;
+    struct pc_protocol http, resp;
+    struct pc_listener listeners[PC_CONFIG_LISTENERS_MAX];
+    unsigned listener_count;
+    int inotify_fd;
+    bool announced;
+};
+
+static struct control *control_of(struct pc_server *s)
+{
+    return PC_CONTAINER_OF(s, struct control, server);
+}
+
+/* ---- settings ---- */
+
+static void free_settings(struct pc_settings *s)
+{
+    if (!s)
+        return;
+    pc_admin_tokens_free(&s->admins);
+    pc_config_free(s->config);
+    free(s);
+}
+
+static void retire_settings(struct pc_rcu_head *head)
+{
+    free_settings(PC_CONTAINER_OF(head, struct pc_settings, head));
+}
+
+static int load_admins(struct pc_settings *s, struct pc_why *why)
+{
+    const struct pc_config *c = s->config;
+    int rc = pc_admin_tokens_load(c->admin.tokens_file, &s->admins, why);
+    if (rc < 0)
+        return rc;
+    if (c->admin.token_file && c->admin.token_file[0]) {
+        struct pc_secret secret;
+        rc = pc_secret_read(c->admin.token_file, &secret, why);
+        if (rc == 0)
+            rc = pc_admin_tokens_add_text(&s->admins, "admin-token-file", PC_ADMIN_ADMIN,
+                                          pc_secret_bytes(&secret));
+        pc_wipe(&secret, sizeof secret);
+    }
+    s->have_admins = pc_admin_tokens_any_alive(&s->admins, pc_clock_wall_ms() / 1000);
+    return rc;
+}
+
+static int load_settings(const struct pc_config_options *o, struct pc_settings **ret,
+                         struct pc_why *why)
+{
+    struct pc_settings *s = calloc(1, sizeof *s);
+    if (!s)
+        return pc_fail(why, -ENOMEM, "no memory for the settings");
+    int rc = pc_config_load(o, &s->config, why);
+    if (rc == 0)
+        rc = load_admins(s, why);
+    if (rc == 0)
+        rc = pc_config_check(s->config, s->have_admins, why);
+    if (rc < 0) {
+        free_settings(s);
+        return rc;
+    }
+    *ret = s;
+    return 0;
+}
+
+/* ---- reload ---- */
+
+struct waiter {
+    sem_t done;
+    int (*task)(struct pc_writer *w, struct pc_job *job);
+};
+
+static void wake_main(struct pc_job *job)
+{
+    sem_post(&((struct waiter *)job->owner)->done);
+}
+
+int pc_server_run_on_writer(struct pc_server *s, int (*task)(struct pc_writer *, struct pc_job *),
+                            void *arg)
+{
+    struct waiter waiter = {.task = task};
+    struct pc_job *job = pc_job_new(0, 0);
+    if (!job)
+        return -ENOMEM;
+    sem_init(&waiter.done, 0, 0);
+    job->task = task;
+    job->task_arg = arg;
+    job->owner = &waiter;
+    job->done = wake_main;
+    /* The main thread has one job under way at a time: there is always room. */
+    int rc = pc_writer_push(s->writer, s->cores, job);
+    PC_ASSERT(rc == 0);
+    pc_writer_notify(s->writer);
+    while (sem_wait(&waiter.done) < 0)
+        PC_ASSERT(errno == EINTR);
+    rc = job->result;
+    sem_destroy(&waiter.done);
+    pc_job_free(job);
+    return rc;
+}
+
+static int set_trust(struct pc_writer *w, struct pc_job *job)
+{
+    pc_writer_set_trust(w, job->task_arg);
+    return 0;
+}
+
+static int reload_trust(struct pc_server *s, const struct pc_config *c, struct pc_why *why)
+{
+    struct pc_trust *draft;
+    int rc = pc_trust_load(c, &draft, why);
+    struct pc_metrics_block *m = pc_metrics_main(s->metrics);
+    pc_metric_inc(m, rc < 0 ? PC_M_JWKS_REFUSED : PC_M_JWKS_RELOADED);
+    return rc < 0 ? rc : pc_server_run_on_writer(s, set_trust, draft);
+}
+
+static void publish_settings(struct pc_server *s, struct pc_settings *fresh)
+{
+    struct pc_settings *old = s->settings;
+    pc_rcu_publish(&s->settings, fresh);
+    /* What the server started with stays: listeners and limits point into it. */
+    if (old->config == s->started_as)
+        return;
+    pc_rcu_online();
+    pc_rcu_retire(&old->head, retire_settings);
+    pc_rcu_offline();
+}
+
+static int do_reload(struct pc_server *s, struct pc_why *why)
+{
+    struct pc_settings *fresh;
+    int rc = load_settings(&control_of(s)->options.config, &fresh, why);
+    if (rc < 0)
+        return rc;
+    rc = reload_trust(s, fresh->config, why);
+    if (rc < 0) {
+        free_settings(fresh);
+        return rc;
+    }
+    pc_log_set_level(s->logger, (enum pc_log_level)fresh->config->log.level);
+    publish_settings(s, fresh);
+    return 0;
+}
+
+int pc_server_reload(struct pc_server *s, struct pc_why *why)
+{
+    struct pc_metrics_block *m = pc_metrics_main(s->metrics);
+    int rc = pc_writer_ready(s->writer) ? do_reload(s, why)
+                                        : pc_fail(why, -EAGAIN, "recovery is not complete yet");
+    pc_metric_inc(m, rc < 0 ? PC_M_CONFIG_REFUSED : PC_M_CONFIG_RELOADED);
+    if (rc < 0)
+        pc_log_event(PC_LOG_ERROR, "reload_refused", "%s; the old configuration stays", why->text);
+    else
+        pc_log_event(PC_LOG_INFO, "reloaded", "configuration %s", s->settings->config->hash);
+    return rc;
+}
+
+/* ---- key files ---- */
+
+static void watch_file(int inotify_fd, const char *path)
+{
+    char dir[4096];
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    if (!path || !path[0])
+        return;
+    /* The folder, because files are replaced by renaming (and by symbolic links in Kubernetes). */
+    snprintf(dir, sizeof dir, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
+    inotify_add_watch(inotify_fd, dir[0] ? dir : "/",
+                      IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_ONLYDIR);
+}
+
+static void watch_keys(struct control *c)
+{
+    const struct pc_config *config = c->server.settings->config;
+    for (unsigned i = 0; i < config->issuer_count; i++) {
+        watch_file(c->inotify_fd, config->issuers[i].jwks_file);
+        watch_file(c->inotify_fd, config->issuers[i].hmac_secret_file);
+    }
+}
+
+static void keys_changed(struct control *c)
+{
+    char events[4096] __attribute__((aligned(8)));
+    struct pc_why why = {{0}};
+    while (read(c->inotify_fd, events, sizeof events) > 0)
+        ;
+    if (!pc_writer_ready(c->server.writer))
+        return;
+    if (reload_trust(&c->server, c->server.settings->config, &why) < 0)
+        pc_log_event(PC_LOG_ERROR, "keys_refused", "%s; the old keys stay", why.text);
+    else
+        pc_log_event(PC_LOG_INFO, "keys_reloaded", "key files were read again");
+}
+
+/* ---- listeners ---- */
+
+/* The inherited socket for a listener: by name, or by its bound address. */
+static int inherited_socket(const struct pc_server_options *o, const struct pc_config_listener *l)
+{
+    const char *names = o->inherited_names;
+    for (int i = 0; i < o->inherited; i++) {
+        int fd = PC_LISTEN_FDS_START + i;
+        char bound[PC_LISTENER_NAME_MAX];
+        size_t n = names ? strcspn(names, ":") : 0;
+        if (names && n == strlen(l->name) && memcmp(names, l->name, n) == 0)
+            return fd;
+        if (!names && pc_listener_name(fd, bound) == 0 && strcmp(bound, l->address) == 0)
+            return fd;
+        names = names && names[n] ? names + n + 1 : names;
+    }
+    return -1;
+}
+
+static int open_listener(struct control *c, unsigned i, struct pc_why *why)
+{
+    const struct pc_config_listener *l = &c->server.started_as->listeners[i];
+    struct pc_listener *out = &c->listeners[i];
+    struct pc_listener_info *info = &c->server.listeners[i];
+    int fd = inherited_socket(&c->options, l);
+    int rc =
+        fd >= 0 ? 0 : pc_listener_open(l->address, (int)l->backlog, (mode_t)l->unix_mode, &fd, why);
+    if (rc < 0)
+        return rc;
+    *info = (struct pc_listener_info){l, l->role_bits, !pc_address_is_local(&l->parsed)};
+    *out = (struct pc_listener){fd, l->protocol == PC_PROTOCOL_HTTP1 ? &c->http : &c->resp, info};
+    c->listener_count = i + 1;
+    return 0;
+}
+
+/* <data_dir>/listeners.json tells tools and tests where this server really listens (port 0). */
+static void write_listeners_file(struct control *c)
+{
+    char path[4096], bound[PC_LISTENER_NAME_MAX];
+    uint8_t text[8192];
+    struct pc_buf b = pc_buf_of(text, sizeof text);
+    struct pc_why why;
+    pc_buf_fmt(&b, "{\"pid\":%d,\"listeners\":[", (int)getpid());
+    for (unsigned i = 0; i < c->listener_count; i++) {
+        if (pc_listener_name(c->listeners[i].fd, bound) < 0)
+            continue;
+        pc_buf_str(&b, i ? ",{\"name\":" : "{\"name\":");
+        pc_buf_json_str(&b, pc_bytes_str(c->server.listeners[i].config->name));
+        pc_buf_lit(&b, ",\"address\":");
+        pc_buf_json_str(&b, pc_bytes_str(bound));
+        pc_buf_char(&b, '}');
+        pc_log_event(PC_LOG_INFO, "listening", "%s on %s", c->server.listeners[i].config->name,
+                     bound);
+    }
+    pc_buf_lit(&b, "]}\n");
+    snprintf(path, sizeof path, "%s/listeners.json", c->server.started_as->data_dir);
+    if (!b.overflow && pc_secret_write(path, pc_bytes_of(b.p, b.len), &why) < 0)
+        pc_log_event(PC_LOG_WARN, "listeners_file", "%s", why.text);
+}
+
+/* ---- the parts ---- */
+
+static void give_back(void *ctx, struct pc_job *job)
+{
+    struct pc_server *s = ctx;
+    if (job->producer == s->cores) { /* the main thread waits itself */
+        job->done(job);
+        return;
+    }
+    bool posted = pc_core_post(pc_loop_core(s->loop, job->producer), PC_PRODUCER_WRITER(s), job);
+    PC_ASSERT(posted);
+}
+
+static void wake(void *ctx, unsigned producer)
+{
+    struct pc_server *s = ctx;
+    if (producer != s->cores)
+        pc_core_notify(pc_loop_core(s->loop, producer));
+}
+
+static int start_writer(struct control *c, const struct pc_identity *id, struct pc_why *why)
+{
+    struct pc_server *s = &c->server;
+    const struct pc_config *config = s->started_as;
+    struct pc_writer_options o = {
+        .data_dir = config->data_dir,
+        .durability = (enum pc_durability)config->durability,
+        .async_interval_ms = config->async_interval_ms,
+        .segment_bytes = (uint32_t)config->journal.segment_bytes,
+        .snapshot_bytes = config->journal.snapshot_bytes,
+        .snapshot_interval_ms = config->journal.snapshot_interval_ms,
+        .outbox_max_bytes = config->journal.outbox_max_bytes,
+        .recover = c->options.recover,
+        .node = id->node,
+        .producers = s->cores + 1,
+        .queue_jobs = (uint32_t)config->limits.writer_queue,
+        .tables = s->tables,
+        .give_back = give_back,
+        .wake = wake,
+        .ctx = s,
+        .metrics = pc_metrics_writer(s->metrics),
+    };
+    return pc_writer_start(&o, &s->writer, why);
+}
+
+static int start_logging(struct pc_server *s, struct pc_why *why)
+{
+    enum pc_log_level level = (enum pc_log_level)s->started_as->log.level;
+    int rc = pc_log_open(STDERR_FILENO, level, &s->logger);
+    return rc < 0 ? pc_fail(why, rc, "cannot start the logger: %s", pc_strerror(rc)) : 0;
+}
+
+static int make_tables(struct control *c, struct pc_identity *id, struct pc_why *why)
+{
+    struct pc_trust *trust = NULL;
+    struct pc_server *s = &c->server;
+    int rc = pc_identity_load(s->started_as->data_dir, id, why);
+    if (rc == 0)
+        rc = pc_trust_load(s->started_as, &trust, why);
+    if (rc < 0)
+        return rc;
+    pc_trust_seal(trust, NULL);
+    rc = pc_tables_new(trust, &s->tables, why);
+    if (rc < 0) {
+        pc_trust_free(trust);
+        return rc;
+    }
+    memcpy(s->tables->fingerprint_key, id->fingerprint_key, sizeof id->fingerprint_key);
+    return 0;
+}
+
+static int make_process(struct control *c, struct pc_why *why)
+{
+    struct pc_server *s = &c->server;
+    struct pc_metrics_names names;
+    uint8_t *random = malloc(sizeof *s->hash_key);
+    pc_metric_names(&names);
+    s->cores = pc_cores_to_use(s->started_as);
+    s->started_ms = pc_clock_wall_ms();
+    s->workers = calloc(s->cores, sizeof *s->workers);
+    s->hash_key = malloc(sizeof *s->hash_key);
+    if (!random || !s->workers || !s->hash_key) {
+        free(random);
+        return pc_fail(why, -ENOMEM, "no memory for %u cores", s->cores);
+    }
+    pc_random_bytes(random, sizeof *s->hash_key);
+    pc_token_hash_key_init(s->hash_key, random);
+    pc_wipe(random, sizeof *s->hash_key);
+    free(random);
+    pc_random_bytes(s->client_key, sizeof s->client_key);
+    int rc = pc_metrics_create(s->cores, &names, &s->metrics);
+    if (rc == 0)
+        rc = pc_offload_new(s->cores, &s->offload);
+    return rc < 0 ? pc_fail(why, rc, "cannot start: %s", pc_strerror(rc)) : 0;
+}
+
+static int make_loop(struct control *c, struct pc_why *why)
+{
+    struct pc_server *s = &c->server;
+    const struct pc_config *config = s->started_as;
+    int cpus[PC_CORES_MAX];
+    struct pc_loop_config o = {
+        .cores = s->cores,
+        .cpus = pc_cpus_to_pin(config, s->cores, cpus) ? cpus : NULL,
+        .extra_producers = PC_EXTRA_PRODUCERS,
+        .mailbox_entries =
+            (unsigned)pc_max_u64(config->limits.writer_queue, 2 * PC_OFFLOAD_ENTRIES),
+        .connections_max = (unsigned)(config->limits.max_connections / s->cores + 1),
+        .output_max_bytes = config->http.output_buffer_bytes,
+        .overload_ms = (unsigned)config->limits.queue_delay_ms,
+        .masked_features = pc_masked_features(config),
+        .listeners = c->listeners,
+        .user = s,
+    };
+    pc_worker_hooks(&o.hooks);
+    pc_http_protocol_init(&c->http, config);
+    pc_resp_protocol_init(&c->resp, config);
+    for (unsigned i = 0; i < config->listener_count; i++) {
+        int rc = open_listener(c, i, why);
+        if (rc < 0)
+            return rc;
+    }
+    o.listener_count = c->listener_count;
+    return pc_loop_new(&o, &s->loop, why);
+}
+
+int pc_server_start(const struct pc_server_options *o, struct pc_server **ret_s, struct pc_why *why)
+{
+    struct control *c = calloc(1, sizeof *c);
+    struct pc_identity id;
+    if (!c)
+        return pc_fail(why, -ENOMEM, "no memory");
+    struct pc_server *s = &c->server;
+    c->options = *o;
+    c->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
+    pc_rcu_thread_register();
+    pc_rcu_offline();
+    int rc = load_settings(&o->config, &s->settings, why);
+    if (rc == 0) {
+        s->started_as = s->settings->config;
+        s->first_settings = s->settings;
+        rc = start_logging(s, why);
+    }
+    if (rc == 0)
+        rc = make_tables(c, &id, why);
+    if (rc == 0)
+        rc = make_process(c, why);
+    if (rc == 0)
+        rc = make_loop(c, why);
+    if (rc == 0)
+        rc = start_writer(c, &id, why);
+    if (rc == 0)
+        rc = pc_loop_start(s->loop, why);
+    if (rc < 0) {
+        pc_server_free(s);
+        return rc;
+    }
+    watch_keys(c);
+    *ret_s = s;
+    return 0;
+}
+
+/* ---- running ---- */
+
+/* Recovery ended: say so, or say why not. */
+static int announce(struct control *c, struct pc_why *why)
+{
+    struct pc_writer_health h;
+    pc_writer_health(c->server.writer, &h);
+    if (h.state == PC_WRITER_FAILED)
+        return pc_fail(why, PC_E_DAMAGED, "%s", h.why);
+    if (h.state == PC_WRITER_RECOVERING || c->announced)
+        return 0;
+    c->announced = true;
+    write_listeners_file(c);
+    pc_log_event(PC_LOG_INFO, "ready",
+                 "recovered in %lld ms (%llu journal records), configuration %s",
+                 (long long)h.recovery_ms, (unsigned long long)h.recovered_records,
+                 c->server.started_as->hash);
+    return 0;
+}
+
+/* True to stop. */
+static bool handle_signals(struct control *c, int signal_fd)
+{
+    struct signalfd_siginfo info;
+    struct pc_why why = {{0}};
+    bool stop = false;
+    while (read(signal_fd, &info, sizeof info) == (ssize_t)sizeof info) {
+        if (info.ssi_signo == SIGHUP)
+            pc_server_reload(&c->server, &why);
+        else
+            stop = true;
+    }
+    return stop;
+}
+
+static void wait_for_something(struct control *c, int signal_fd)
+{
+    struct pc_server *s = &c->server;
+    struct pc_waker *waker = pc_offload_waker(s->offload);
+    struct pollfd fds[] = {
+        {signal_fd,          POLLIN, 0},
+        {c->inotify_fd,      POLLIN, 0},
+        {pc_waker_fd(waker), POLLIN, 0}
+    };
+    pc_waker_prepare(waker);
+    /* While recovery runs its end is awaited in short steps. */
+    int timeout = !c->announced ? 10 : POLL_MS;
+    if (pc_offload_empty(s->offload, s->cores))
+        poll(fds, PC_COUNT(fds), timeout);
+    pc_waker_finish(waker);
+    pc_waker_drain(waker);
+    if (fds[1].revents)
+        keys_changed(c);
+}
+
+struct joiner {
+    struct pc_server *server;
+    atomic_bool joined;
+};
+
+static void *join_cores(void *arg)
+{
+    struct joiner *j = arg;
+    pc_loop_join(j->server->loop);
+    atomic_store(&j->joined, true);
+    pc_waker_notify(pc_offload_waker(j->server->offload));
+    return NULL;
+}
+
+/* Waits for the cores and meanwhile runs the errands they still wait for. */
+static void wait_for_cores(struct pc_server *s)
+{
+    struct joiner j = {.server = s};
+    struct pc_waker *waker = pc_offload_waker(s->offload);
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, join_cores, &j) != 0) {
+        pc_loop_join(s->loop);
+        return;
+    }
+    while (!atomic_load(&j.joined)) {
+        pc_offload_run(s);
+        pc_waker_prepare(waker);
+        if (pc_offload_empty(s->offload, s->cores) && !atomic_load(&j.joined))
+            pc_waker_wait(waker, POLL_MS * INT64_C(1000000));
+        pc_waker_finish(waker);
+    }
+    pthread_join(thread, NULL);
+}
+
+static int stop(struct control *c, int signal_fd)
+{
+    struct pc_server *s = &c->server;
+    pc_log_event(PC_LOG_INFO, "stopping", "finishing what is in flight");
+    atomic_store(&s->stopping, true);
+    /* A second signal ends the process at once, by its default action. */
+    sigset_t signals;
+    sigemptyset(&signals);
+    sigaddset(&signals, SIGTERM);
+    sigaddset(&signals, SIGINT);
+    close(signal_fd);
+    pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
+    pc_loop_stop(s->loop, (unsigned)s->started_as->shutdown_grace_ms);
+    wait_for_cores(s);
+    int rc = pc_writer_stop(s->writer);
+    pc_log_event(rc < 0 ? PC_LOG_ERROR : PC_LOG_INFO, "stopped", "%s",
+                 rc < 0 ? "the journal had failed" : "everything is durable");
+    return rc < 0 ? 1 : 0;
+}
+
+int pc_server_run(struct pc_server *s, int signal_fd, struct pc_why *why)
+{
+    struct control *c = control_of(s);
+    for (;;) {
+        int rc = announce(c, why);
+        if (rc < 0) {
+            pc_loop_stop(s->loop, 0);
+            pc_loop_join(s->loop);
+            pc_writer_stop(s->writer);
+            return 1;
+        }
+        wait_for_something(c, signal_fd);
+        pc_offload_run(s);
+        if (handle_signals(c, signal_fd))
+            return stop(c, signal_fd);
+    }
+}
+
+void pc_server_free(struct pc_server *s)
+{
+    struct control *c = control_of(s);
+    if (s->writer)
+        pc_writer_stop(s->writer);
+    if (s->loop) {
+        pc_loop_free(s->loop);
+    } else {
+        for (unsigned i = 0; i < c->listener_count; i++)
+            close(c->listeners[i].fd);
+    }
+    pc_writer_free(s->writer);
+    pc_rcu_barrier();
+    pc_tables_free(s->tables);
+    pc_offload_free(s->offload);
+    pc_log_close(s->logger);
+    if (s->metrics)
+        pc_metrics_destroy(s->metrics);
+    free(s->workers);
+    free(s->hash_key);
+    if (s->settings != s->first_settings)
+        free_settings(s->first_settings);
+    free_settings(s->settings);
+    close(c->inotify_fd);
+    pc_rcu_online();
+    pc_rcu_thread_unregister();
+    free(c);
+}

@@ -1,0 +1,128 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * The edge server: what its threads share, and what each core owns.
+ *
+ * Threads: N cores (loop/core.h) answer; the writer (writer/writer.h) changes; the main thread
+ * handles signals, reloads and whatever a core may not wait for (offload.h).
+ *
+ * I1  struct pc_server is constant while cores run, but for what its members guard themselves and
+ *     `settings`, which the main thread publishes by RCU.
+ * I2  struct pc_worker belongs to its core's thread alone. */
+#ifndef PC_API_SERVER_H
+#define PC_API_SERVER_H
+
+#include <stdatomic.h>
+
+#include "base/admin_tokens.h"
+#include "base/config.h"
+#include "base/ip.h"
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/random.h"
+#include "edge/jose/jwt.h"
+#include "edge/loop/conn.h"
+#include "edge/loop/core.h"
+#include "edge/state/rcu.h"
+#include "edge/state/token_cache.h"
+#include "edge/state/verify_budget.h"
+#include "edge/wire/http1.h"
+#include "edge/wire/http1_write.h"
+#include "edge/wire/resp.h"
+#include "edge/writer/writer.h"
+
+/* Bytes one core assembles an answer's body in; larger answers are made by the main thread. */
+#define PC_WORKER_SCRATCH_BYTES (128u << 10)
+/* JSON values of one request body that asks for a decision. */
+#define PC_WORKER_JSON_TOKENS 4096
+/* A token's claims and rendered identity headers, when too large for the cache. */
+#define PC_WORKER_BLOB_BYTES (40u << 10)
+
+/* What a reload replaces: published by the main thread, read by cores once per use. */
+struct pc_settings {
+    struct pc_rcu_head head;
+    struct pc_config *config;
+    struct pc_admin_tokens admins;
+    bool have_admins;
+};
+
+/* One listener's constants; pc_listener.user points here. */
+struct pc_listener_info {
+    const struct pc_config_listener *config; /* of the configuration the server started with */
+    unsigned roles;                          /* PC_ROLE_* */
+    bool off_loopback;
+};
+
+struct pc_offload_queue;
+
+struct pc_server {
+    struct pc_settings *settings;       /* I1 */
+    struct pc_settings *first_settings; /* kept until the end: started_as points into them */
+    const struct pc_config *started_as; /* the configuration at start */
+    struct pc_logger *logger;
+    struct pc_tables *tables;
+    struct pc_writer *writer;
+    struct pc_loop *loop;
+    struct pc_metrics *metrics;
+    struct pc_offload_queue *offload;
+    struct pc_token_hash_key *hash_key;
+    struct pc_worker *workers; /* [cores] */
+    unsigned cores;
+    struct pc_listener_info listeners[PC_CONFIG_LISTENERS_MAX];
+    int64_t started_ms;
+    uint8_t client_key[16]; /* keys the hash of client addresses */
+    atomic_bool stopping;
+};
+
+/* What one core owns. */
+struct pc_worker {
+    struct pc_server *server;
+    struct pc_core *core;
+    struct pc_metrics_block *metrics;
+    struct pc_token_cache *cache;
+    struct pc_verify_budget *budget;
+    struct pc_jwt_scratch *jwt;
+    struct pc_prng prng;
+    char date[PC_HTTP_DATE_BYTES]; /* of now, to the second */
+    int64_t date_s;
+    uint8_t *scratch;           /* PC_WORKER_SCRATCH_BYTES: bodies being written */
+    uint8_t *blob;              /* PC_WORKER_BLOB_BYTES */
+    struct pc_json_token *json; /* [PC_WORKER_JSON_TOKENS] */
+    struct pc_cached_token uncached;
+    struct pc_resp_command *resp;
+    uint32_t jobs_under_way;               /* given to the writer, not yet back */
+    uint32_t pushed;                       /* in this turn: the writer is woken at its end */
+    uint32_t http_requests, resp_commands; /* answered in this turn */
+};
+
+static inline const struct pc_settings *pc_server_settings(const struct pc_server *s)
+{
+    return pc_rcu_load(&s->settings);
+}
+
+static inline const struct pc_trust *pc_server_trust(const struct pc_server *s)
+{
+    return pc_rcu_load(&s->tables->trust);
+}
+
+static inline struct pc_worker *pc_worker_of(const struct pc_conn *c)
+{
+    return c->core->user;
+}
+
+static inline const struct pc_listener_info *pc_listener_of(const struct pc_conn *c)
+{
+    return c->listener->user;
+}
+
+/* Gives a job to the writer; it comes back through job->done on this core. PC_E_FULL: the job
+ * stays with the caller. */
+int pc_worker_submit(struct pc_worker *w, struct pc_job *job);
+
+/* The peer's address; family 0 for a Unix socket. */
+struct pc_ip pc_conn_ip(const struct pc_conn *c);
+/* Loopback or a Unix socket: the same machine. */
+bool pc_conn_is_local(const struct pc_conn *c);
+/* Local on a listener without trusted_peers, or one of the trusted peers: its decisions requests
+ * and forwarding headers are believed. */
+bool pc_conn_is_trusted(const struct pc_conn *c);
+
+#endif
