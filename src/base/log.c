@@ -17,13 +17,14 @@
 #include <unistd.h>
 
 /* Kept free while fields are added, so that I3's marker and the end always fit. */
-#define TAIL_ROOM      (sizeof ",\"truncated\":true}\n" - 1)
-#define MESSAGE_MAX    512
-#define DRAIN_BYTES    (64 * 1024)
-#define NS_PER_MS      1000000
-#define NS_PER_SECOND  1000000000
-#define DIRECT_LEVEL   PC_LOG_INFO /* of threads without a ring */
-#define RING_INDEX(at) ((at) % PC_LOG_RING_LINES)
+#define TAIL_ROOM       (sizeof ",\"truncated\":true}\n" - 1)
+#define MESSAGE_MAX     512
+#define DRAIN_BYTES     (64 * 1024)
+#define NS_PER_MS       1000000
+#define NS_PER_SECOND   1000000000
+#define SECONDS_PER_DAY 86400
+#define DIRECT_LEVEL    PC_LOG_INFO /* of threads without a ring */
+#define RING_INDEX(at)  ((at) % PC_LOG_RING_LINES)
 
 struct record {
     uint16_t n;
@@ -120,15 +121,47 @@ static void out_line(struct pc_logger *l, const uint8_t *p, size_t n)
 
 /* ---- Building a line. ---- */
 
+static void put_padded(struct pc_buf *b, unsigned value, int digits)
+{
+    char text[4];
+    PC_ASSERT(digits <= (int)sizeof text);
+    for (int i = digits; i-- > 0; value /= 10)
+        text[i] = (char)('0' + value % 10);
+    pc_buf_put(b, text, (size_t)digits);
+}
+
+/* The date of a day since 1970-01-01, Gregorian. gmtime_r() takes a lock, which a core must not.
+ * Years are counted from March, so that the leap day is the last of its year. */
+static void put_date(struct pc_buf *b, int64_t days)
+{
+    unsigned day = (unsigned)(days + 719468);           /* since 0000-03-01 */
+    unsigned era = day / 146097, in_era = day % 146097; /* 400 years */
+    unsigned year = (in_era - in_era / 1460 + in_era / 36524 - in_era / 146096) / 365;
+    unsigned in_year = in_era - (365 * year + year / 4 - year / 100);
+    unsigned month = (5 * in_year + 2) / 153; /* 0 is March */
+    put_padded(b, year + era * 400 + (month >= 10), 4);
+    pc_buf_char(b, '-');
+    put_padded(b, month < 10 ? month + 3 : month - 9, 2);
+    pc_buf_char(b, '-');
+    put_padded(b, in_year - (153 * month + 2) / 5 + 1, 2);
+}
+
 static void put_time(struct pc_buf *b)
 {
     struct timespec now;
-    struct tm tm;
     /* The coarse clock is read without a system call and is good to a few milliseconds. */
     clock_gettime(CLOCK_REALTIME_COARSE, &now);
-    gmtime_r(&now.tv_sec, &tm);
-    pc_buf_fmt(b, "%04d-%02d-%02dT%02d:%02d:%02d.%03dZ", tm.tm_year + 1900, tm.tm_mon + 1,
-               tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)(now.tv_nsec / NS_PER_MS));
+    unsigned second = (unsigned)(now.tv_sec % SECONDS_PER_DAY);
+    put_date(b, now.tv_sec / SECONDS_PER_DAY);
+    pc_buf_char(b, 'T');
+    put_padded(b, second / 3600, 2);
+    pc_buf_char(b, ':');
+    put_padded(b, second / 60 % 60, 2);
+    pc_buf_char(b, ':');
+    put_padded(b, second % 60, 2);
+    pc_buf_char(b, '.');
+    put_padded(b, (unsigned)(now.tv_nsec / NS_PER_MS), 3);
+    pc_buf_char(b, 'Z');
 }
 
 static void start_line(struct pc_log *l, uint8_t *memory, enum pc_log_level level,

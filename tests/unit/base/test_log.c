@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -250,6 +251,33 @@ static void a_thread_without_a_ring_writes_to_standard_error(void **state)
     close(saved);
 }
 
+static void check_time(json_t *line, void *ctx)
+{
+    struct tm tm = {0};
+    const char *text = json_string_value(json_object_get(line, "time"));
+    const char *rest = strptime(text, "%Y-%m-%dT%H:%M:%S", &tm);
+    assert_non_null(rest);
+    assert_true(rest[0] == '.' && rest[4] == 'Z' && rest[5] == 0);
+    time_t at = timegm(&tm), now = time(NULL);
+    assert_true(at >= *(time_t *)ctx - 1 && at <= now);
+}
+
+static void the_time_is_now(void **state)
+{
+    (void)state;
+    struct pc_logger *logger;
+    time_t before = time(NULL);
+    int fd = scratch_file();
+    assert_int_equal(pc_log_open(fd, PC_LOG_INFO, &logger), 0);
+    assert_int_equal(pc_log_attach(logger), 0);
+    pc_log_event(PC_LOG_INFO, "e", "x");
+    pc_log_close(logger);
+    char *text = content_of(fd);
+    assert_int_equal(each_line(text, check_time, &before), 1);
+    free(text);
+    close(fd);
+}
+
 static void level_names_are_read(void **state)
 {
     (void)state;
@@ -269,6 +297,7 @@ int main(void)
         cmocka_unit_test(a_reader_that_stopped_costs_lines_not_time),
         cmocka_unit_test(threads_come_and_go_and_no_line_is_lost_uncounted),
         cmocka_unit_test(a_thread_without_a_ring_writes_to_standard_error),
+        cmocka_unit_test(the_time_is_now),
         cmocka_unit_test(level_names_are_read),
     };
     signal(SIGPIPE, SIG_IGN);
