@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Page runs for table segments: one reserved region of address space, advised to huge pages.
- * Owned by one thread (the writer); only pc_arena_return may be called from others.
+ * Blocks of one size for the dense tables, in one reserved region of address space advised to huge
+ * pages. Owned by one thread, the writer; readers only follow addresses below the base.
  *
- * A1  Runs are multiples of PC_ARENA_PAGE_BYTES and never overlap; free neighbours are joined.
- * A2  A run given to pc_arena_return is not handed out again before the owner's next allocation
- *     (which drains the returns), and nobody touches it after the call.
+ * One size, because segments all grow at about the same rate: what one outgrows is always a little
+ * too small for the next, so with runs of pages a fifth of the memory stood in holes (measured).
+ *
+ * A1  A block is handed out to one taker at a time; its contents are undefined then.
+ * A2  The lowest free block is taken first, so that the upper end empties.
  * A3  Wholly free huge pages beyond a small reserve go back to the system. */
 #ifndef PC_EDGE_STATE_ARENA_H
 #define PC_EDGE_STATE_ARENA_H
@@ -15,43 +17,36 @@
 extern "C" {
 #endif
 
-#define PC_ARENA_PAGE_BYTES ((size_t)4096)
-#define PC_ARENA_HUGE_BYTES ((size_t)2 << 20)
-/* Wholly free huge pages kept for the next allocations. */
-#define PC_ARENA_KEEP_HUGE 4
+#define PC_ARENA_BLOCK_BYTES ((size_t)16 << 10)
+#define PC_ARENA_HUGE_BYTES  ((size_t)2 << 20)
+/* Wholly free huge pages kept for the next blocks. */
+#define PC_ARENA_KEEP_HUGE 2
+/* Block numbers take 24 bits: 256 GiB. */
+#define PC_ARENA_BLOCKS_MAX ((uint32_t)1 << 24)
 
 struct pc_arena;
 
-/* First bytes of a run on its way back; overwrites what was there. */
-struct pc_arena_returned {
-    struct pc_arena_returned *next;
-    size_t bytes;
-};
-
 struct pc_arena_stats {
     size_t limit_bytes;
-    size_t used_bytes;     /* handed out, including what is on its way back */
-    size_t free_bytes;     /* in holes below the highest run */
-    size_t resident_bytes; /* huge pages ever touched and not given back */
-    size_t holes;
+    size_t used_bytes;     /* handed out */
+    size_t resident_bytes; /* huge pages touched and not given back */
 };
 
-/* Reserves limit_bytes (rounded up to huge pages) of address space; -errno if refused. */
+/* Reserves limit_bytes (rounded up to huge pages) of address space; -ENOMEM if refused. */
 int pc_arena_new(size_t limit_bytes, struct pc_arena **ret_arena);
-/* All runs are gone with it. */
+/* All blocks are gone with it. */
 void pc_arena_free(struct pc_arena *a);
 
-/* A page-aligned run with undefined contents; NULL if the limit is reached. */
-void *pc_arena_alloc(struct pc_arena *a, size_t bytes);
-/* The same, but only from a hole that lies wholly below `limit`: for moving runs down. */
-void *pc_arena_alloc_below(struct pc_arena *a, size_t bytes, const void *limit);
-/* By the owner: the run is free at once. */
-void pc_arena_release(struct pc_arena *a, void *run, size_t bytes);
-/* By any thread, lock-free: the run is free at the owner's next allocation. */
-void pc_arena_return(struct pc_arena *a, void *run, size_t bytes);
-/* By the owner: takes in what was returned and gives wholly free huge pages back (A3). */
-void pc_arena_settle(struct pc_arena *a);
+/* Where block 0 stands; block n follows at n * PC_ARENA_BLOCK_BYTES. Never changes. */
+uint8_t *pc_arena_base(const struct pc_arena *a);
+/* A block's number, or -ENOMEM at the limit or if the system has no memory. */
+int32_t pc_arena_take(struct pc_arena *a);
+void pc_arena_give(struct pc_arena *a, uint32_t block);
 void pc_arena_read_stats(const struct pc_arena *a, struct pc_arena_stats *ret_stats);
+
+/* For any thread that knows a block is nobody's any more, before it is given: in checking builds
+ * a late reader then meets poison (0xff). */
+void pc_arena_poison(const struct pc_arena *a, uint32_t block);
 
 #ifdef __cplusplus
 }

@@ -33,16 +33,19 @@ extern "C" {
 /* Most entries of one segment: bounds the time of a rebuild and the size of a block. */
 #define PC_REVOCATIONS_SEGMENT_ENTRIES_MAX 16384
 /* A caller's buffer of this size holds any block of pc_revocations_export. */
-#define PC_REVOCATIONS_BLOCK_MAX_BYTES (64 + 20480 * 28)
-/* Memory that waits for the end of a grace period; beyond it rebuilds are put off. */
-#define PC_REVOCATIONS_RETIRED_MAX_BYTES ((size_t)512 << 20)
+#define PC_REVOCATIONS_BLOCK_MAX_BYTES (360 << 10)
+/* Memory that may wait for the end of a grace period unless told otherwise; beyond it rebuilds are
+ * put off and segments filled further, and when those are full changes fail with PC_E_FULL. So the
+ * writer, too, has to pass quiescent states. */
+#define PC_REVOCATIONS_RETIRED_DEFAULT_BYTES ((size_t)512 << 20)
 
 struct pc_revocations;
 
 struct pc_revocations_options {
-    bool with_cutoff;          /* keep a cutoff per entry */
-    size_t memory_limit_bytes; /* 0: PC_REVOCATIONS_MEMORY_DEFAULT_BYTES */
-    uint32_t segment_entries;  /* 0: PC_REVOCATIONS_SEGMENT_ENTRIES_MAX; tests take fewer */
+    bool with_cutoff;           /* keep a cutoff per entry */
+    size_t memory_limit_bytes;  /* 0: PC_REVOCATIONS_MEMORY_DEFAULT_BYTES */
+    size_t retired_limit_bytes; /* 0: PC_REVOCATIONS_RETIRED_DEFAULT_BYTES */
+    uint32_t segment_entries;   /* 0: PC_REVOCATIONS_SEGMENT_ENTRIES_MAX; tests take fewer */
 };
 
 /* What a reader learns: maxima over all that is known of the fingerprint. */
@@ -91,8 +94,8 @@ bool pc_revocations_find(const struct pc_revocations *t, uint64_t fp, int64_t no
 /* ---- the writer: one registered, online thread ---- */
 
 /* Both are visible to every reader when they return 1 (something changed) or 0 (nothing new), and
- * leave the state as it was when they return -ENOMEM or PC_E_FULL. Ask pc_revocations_has_room
- * before making a change durable, so that applying it cannot fail. cutoff_ms is ignored by a table
+ * may be repeated when they return -ENOMEM or PC_E_FULL. Ask pc_revocations_has_room before making
+ * a change durable, so that applying it cannot fail. cutoff_ms is ignored by a table
  * without cutoffs. */
 int pc_revocations_revoke(struct pc_revocations *t, uint64_t fp, int64_t revoked_at_ms,
                           int64_t expires_at_ms, int64_t cutoff_ms);
@@ -108,7 +111,7 @@ bool pc_revocations_state(struct pc_revocations *t, uint64_t fp,
 /* Removes entries (and remembered clears) whose every expiry lies before expired_before_ms,
  * looking at about `budget` slots and going on there at the next call. Returns how many. What
  * never expires stays. The caller answers for expired_before_ms (clock steps). Call it
- * regularly, also when nothing may expire (INT64_MIN): it also takes back and compacts memory. */
+ * regularly, also when nothing may expire (INT64_MIN): it also takes back memory. */
 uint32_t pc_revocations_reap(struct pc_revocations *t, int64_t expired_before_ms, uint32_t budget);
 /* The writer becomes whichever thread changes the table next (after recovery, say). */
 void pc_revocations_disown(struct pc_revocations *t);
@@ -123,7 +126,7 @@ struct pc_revocations_cursor {
 };
 
 /* Writes the next block (all live entries of one segment) and returns its size, 0 when complete,
- * -PC_E_TOO_LARGE if buf is smaller than PC_REVOCATIONS_BLOCK_MAX_BYTES. From any registered,
+ * PC_E_TOO_LARGE if buf is smaller than PC_REVOCATIONS_BLOCK_MAX_BYTES. From any registered,
  * online thread while the writer goes on; pass a quiescent state between calls. */
 int64_t pc_revocations_export(const struct pc_revocations *t, struct pc_revocations_cursor *cursor,
                               uint8_t *buf, size_t buf_bytes);
