@@ -125,7 +125,7 @@ static void build_arguments(struct serve *s, const struct cli *c, const char *ov
         add_argument(s, "--overlay", overlay);
     if (c->o.env_file)
         add_argument(s, "--env-file", c->o.env_file);
-    if (c->o.recover)
+    if (c->o.recover && strcmp(c->o.recover, "normal") != 0)
         add_argument(s, "--recover", c->o.recover);
     if (c->o.dev)
         add_argument(s, "--dev", NULL);

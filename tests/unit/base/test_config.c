@@ -309,22 +309,22 @@ static void rules_over_issuers_and_prefixes(void **state)
 static void the_environment_wins_over_the_file(void **state)
 {
     (void)state;
-    const char *environ[] = {"HOME=/root",
-                             "PORTCULLIS_CORES=2",
-                             "PORTCULLIS_HTTP_IDLE_TIMEOUT=1s",
-                             "PORTCULLIS_RESP_TRUST_LOOPBACK=true",
-                             "PORTCULLIS_CORS_ORIGINS=https://a, https://b",
-                             "PORTCULLIS_ISSUERS_1_NAME=second",
-                             "PORTCULLIS_ISSUERS_1_JWKS_FILE=k2",
-                             "PORTCULLIS_ISSUERS_0_CLAIMS_SESSION=s",
-                             "PORTCULLIS_HTTP_PORT=1234",
-                             "PORTCULLIS_ADMIN_TOKEN_FILE=/run/secrets/admin",
-                             "PORTCULLIS_DATA_DIR=/d",
-                             "PORTCULLIS_URL=http://ignored",
-                             NULL};
+    const char *variables[] = {"HOME=/root",
+                               "PORTCULLIS_CORES=2",
+                               "PORTCULLIS_HTTP_IDLE_TIMEOUT=1s",
+                               "PORTCULLIS_RESP_TRUST_LOOPBACK=true",
+                               "PORTCULLIS_CORS_ORIGINS=https://a, https://b",
+                               "PORTCULLIS_ISSUERS_1_NAME=second",
+                               "PORTCULLIS_ISSUERS_1_JWKS_FILE=k2",
+                               "PORTCULLIS_ISSUERS_0_CLAIMS_SESSION=s",
+                               "PORTCULLIS_HTTP_PORT=1234",
+                               "PORTCULLIS_ADMIN_TOKEN_FILE=/run/secrets/admin",
+                               "PORTCULLIS_DATA_DIR=/d",
+                               "PORTCULLIS_URL=http://ignored",
+                               NULL};
     write_text(file, "cores: 1\nissuers: [{name: first, jwks_file: k1}]\nhttp: {fields: 50}\n");
     struct pc_config *c =
-        load(&(struct pc_config_options){.path = file, .environ = (char **)environ});
+        load(&(struct pc_config_options){.path = file, .environ = (char **)variables});
     assert_int_equal(c->cores, 2);
     assert_int_equal(c->http.fields, 50);
     assert_int_equal(c->http.idle_timeout_ms, 1000);
@@ -362,16 +362,16 @@ static void mistakes_in_the_environment_are_refused_by_name(void **state)
     assert_env_refused("PORTCULLIS_PIN=maybe", "pin: not one of its words");
     assert_env_refused("PORTCULLIS_HTTP_PORT=70000", "PORTCULLIS_HTTP_PORT: not a port");
     assert_env_refused("PORTCULLIS_LISTENERS_0_ROLES=", "listeners[0].roles: must not be empty");
-    const char *environ[] = {"PORTCULLIS_RESP_PORT=1", NULL};
+    const char *variables[] = {"PORTCULLIS_RESP_PORT=1", NULL};
     write_text(file, "listeners: [{name: only}]\n");
-    assert_refused(&(struct pc_config_options){.path = file, .environ = (char **)environ},
+    assert_refused(&(struct pc_config_options){.path = file, .environ = (char **)variables},
                    "PORTCULLIS_RESP_PORT: no listener \"resp\"");
 }
 
 static void an_env_file_stands_between_file_and_environment(void **state)
 {
     (void)state;
-    const char *environ[] = {"PORTCULLIS_CORES=3", NULL};
+    const char *variables[] = {"PORTCULLIS_CORES=3", NULL};
     write_text(file, "cores: 1\n");
     write_text(env_file, "# comment\n\nOTHER=x\n  PORTCULLIS_CORES=2 \n"
                          "PORTCULLIS_DATA_DIR=\"/with blank\"\r\nPORTCULLIS_LOG_LEVEL='warn'");
@@ -381,7 +381,7 @@ static void an_env_file_stands_between_file_and_environment(void **state)
     assert_string_equal(c->data_dir, "/with blank");
     assert_int_equal(c->log.level, 2);
     pc_config_free(c);
-    o.environ = (char **)environ;
+    o.environ = (char **)variables;
     c = load(&o);
     assert_int_equal(c->cores, 3);
     pc_config_free(c);
