@@ -169,9 +169,12 @@ static bool admit(struct pc_call *call)
     return pc_principal_admit(call, e->permission);
 }
 
-static bool shed(struct pc_call *call)
+/* While a core's queue is too long, connections that came during it are answered 503; those it
+ * already had keep their service. */
+static bool shed(const struct http_conn *h, struct pc_call *call)
 {
-    if (PC_LIKELY(!pc_core_overloaded(call->worker->core)) || call->endpoint->while_starting)
+    if (PC_LIKELY(!h->newcomer) || !pc_core_overloaded(call->worker->core) ||
+        call->endpoint->while_starting)
         return false;
     pc_metric_inc(call->worker->metrics, PC_M_SHED);
     pc_call_reply_busy(call, "OVERLOADED", "this core's queue is too long; try again", 1);
@@ -208,7 +211,7 @@ static void dispatch(struct http_conn *h, struct pc_conn *c, struct pc_bytes bod
 {
     struct pc_call *call = &h->call;
     call->body = body;
-    if (!shed(call))
+    if (!shed(h, call))
         call->endpoint->handle(call);
     PC_ASSERT(call->replied != call->parked);
     if (call->replied) {
@@ -444,6 +447,7 @@ static int http_open(struct pc_conn *c)
         return -ENOMEM;
     c->user = h;
     pc_http1_reset(&h->req);
+    h->newcomer = pc_core_overloaded(c->core);
     reset_call(h, c);
     pc_metric_inc(h->call.worker->metrics, PC_M_CONNECTIONS_ACCEPTED_HTTP);
     pc_metric_add(h->call.worker->metrics, PC_M_CONNECTIONS_OPEN_HTTP, 1);

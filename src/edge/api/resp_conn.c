@@ -210,7 +210,7 @@ static bool refuse(struct pc_resp_conn *r, const struct pc_resp_row *row,
         return false;
     else if (PC_UNLIKELY(!pc_writer_ready(r->worker->server->writer)))
         pc_resp_reply_error(r, "LOADING Portcullis is loading the dataset in memory");
-    else if (PC_UNLIKELY(pc_core_overloaded(r->worker->core)))
+    else if (PC_UNLIKELY(r->newcomer) && pc_core_overloaded(r->worker->core))
         pc_resp_reply_error(r, "BUSY this core's queue is too long; try again");
     else
         return false;
@@ -297,6 +297,7 @@ static int resp_open(struct pc_conn *c)
     c->user = r;
     r->worker = pc_worker_of(c);
     r->conn = c;
+    r->newcomer = pc_core_overloaded(c->core);
     r->id = pc_prng_u64(&r->worker->prng) >> 12;
     pc_metric_inc(r->worker->metrics, PC_M_CONNECTIONS_ACCEPTED_RESP);
     pc_metric_add(r->worker->metrics, PC_M_CONNECTIONS_OPEN_RESP, 1);

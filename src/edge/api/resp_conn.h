@@ -17,6 +17,7 @@ struct pc_resp_conn {
     struct pc_resp_parser parser;
     struct pc_principal principal; /* role PC_ADMIN_NONE until AUTH */
     uint32_t pending;              /* mutations given to the writer, not yet replied to */
+    bool newcomer;                 /* came while the core was overloaded: shed first */
     bool closing;                  /* closes when pending is 0 */
     uint64_t id;                   /* CLIENT ID */
     char name[PC_RESP_CLIENT_NAME_MAX + 1];

@@ -163,37 +163,6 @@ static void publish_settings(struct pc_server *s, struct pc_settings *fresh)
     pc_rcu_offline();
 }
 
-static int do_reload(struct pc_server *s, struct pc_why *why)
-{
-    struct pc_settings *fresh;
-    int rc = load_settings(&control_of(s)->options.config, &fresh, why);
-    if (rc < 0)
-        return rc;
-    rc = reload_trust(s, fresh->config, why);
-    if (rc < 0) {
-        free_settings(fresh);
-        return rc;
-    }
-    pc_log_set_level(s->logger, (enum pc_log_level)fresh->config->log.level);
-    publish_settings(s, fresh);
-    return 0;
-}
-
-int pc_server_reload(struct pc_server *s, struct pc_why *why)
-{
-    struct pc_metrics_block *m = pc_metrics_main(s->metrics);
-    int rc = pc_writer_ready(s->writer) ? do_reload(s, why)
-                                        : pc_fail(why, -EAGAIN, "recovery is not complete yet");
-    pc_metric_inc(m, rc < 0 ? PC_M_CONFIG_REFUSED : PC_M_CONFIG_RELOADED);
-    if (rc < 0)
-        pc_log_event(PC_LOG_ERROR, "reload_refused", "%s; the old configuration stays", why->text);
-    else
-        pc_log_event(PC_LOG_INFO, "reloaded", "configuration %s", s->settings->config->hash);
-    return rc;
-}
-
-/* ---- key files ---- */
-
 static void watch_file(int inotify_fd, const char *path)
 {
     char dir[4096];
@@ -215,13 +184,75 @@ static void watch_keys(struct control *c)
     }
 }
 
-static void keys_changed(struct control *c)
+static int do_reload(struct pc_server *s, struct pc_why *why)
+{
+    struct pc_settings *fresh;
+    int rc = load_settings(&control_of(s)->options.config, &fresh, why);
+    if (rc < 0)
+        return rc;
+    rc = reload_trust(s, fresh->config, why);
+    if (rc < 0) {
+        free_settings(fresh);
+        return rc;
+    }
+    pc_log_set_level(s->logger, (enum pc_log_level)fresh->config->log.level);
+    publish_settings(s, fresh);
+    watch_keys(control_of(s));
+    return 0;
+}
+
+int pc_server_reload(struct pc_server *s, struct pc_why *why)
+{
+    struct pc_metrics_block *m = pc_metrics_main(s->metrics);
+    int rc = pc_writer_ready(s->writer) ? do_reload(s, why)
+                                        : pc_fail(why, -EAGAIN, "recovery is not complete yet");
+    pc_metric_inc(m, rc < 0 ? PC_M_CONFIG_REFUSED : PC_M_CONFIG_RELOADED);
+    if (rc < 0)
+        pc_log_event(PC_LOG_ERROR, "reload_refused", "%s; the old configuration stays", why->text);
+    else
+        pc_log_event(PC_LOG_INFO, "reloaded", "configuration %s", s->settings->config->hash);
+    return rc;
+}
+
+/* ---- key files ---- */
+
+/* Whether a file of this name may be (or lead to) a key file. Names that begin with ".." are the
+ * links by which Kubernetes replaces a whole folder. */
+static bool concerns_keys(const struct pc_config *config, const char *name)
+{
+    if (strncmp(name, "..", 2) == 0)
+        return true;
+    for (unsigned i = 0; i < config->issuer_count; i++) {
+        const char *paths[] = {config->issuers[i].jwks_file, config->issuers[i].hmac_secret_file};
+        for (size_t k = 0; k < PC_COUNT(paths); k++) {
+            const char *slash = paths[k] ? strrchr(paths[k], '/') : NULL;
+            if (paths[k] && strcmp(slash ? slash + 1 : paths[k], name) == 0)
+                return true;
+        }
+    }
+    return false;
+}
+
+/* Empties the queue of events; whether one of them concerns a key file. */
+static bool read_events(const struct control *c)
 {
     char events[4096] __attribute__((aligned(8)));
+    bool concerned = false;
+    ssize_t n;
+    while ((n = read(c->inotify_fd, events, sizeof events)) > 0) {
+        for (ssize_t at = 0; at < n;) {
+            const struct inotify_event *e = (const void *)(events + at);
+            concerned |= e->len && concerns_keys(c->server.settings->config, e->name);
+            at += (ssize_t)(sizeof *e + e->len);
+        }
+    }
+    return concerned;
+}
+
+static void keys_changed(struct control *c)
+{
     struct pc_why why = {{0}};
-    while (read(c->inotify_fd, events, sizeof events) > 0)
-        ;
-    if (!pc_writer_ready(c->server.writer))
+    if (!read_events(c) || !pc_writer_ready(c->server.writer))
         return;
     if (reload_trust(&c->server, c->server.settings->config, &why) < 0)
         pc_log_event(PC_LOG_ERROR, "keys_refused", "%s; the old keys stay", why.text);
