@@ -27,6 +27,7 @@ struct http_conn {
     bool head_timed; /* the header deadline runs: trickled bytes must not restart it */
     bool body_timed;
     bool draining; /* the server stops: this request is the last */
+    bool newcomer; /* came while the core was overloaded: shed first */
 };
 
 static struct http_conn *http_of(struct pc_conn *c)
