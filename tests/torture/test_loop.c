@@ -4,6 +4,7 @@
  * that arrive are right, every open() has its closed(), nothing leaks (sanitizers). */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <liburing.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 #include <unistd.h>
 #include <cmocka.h>
 
+#include "edge/loop/faults.h"
 #include "support/loop_server.h"
 
 #define CLIENTS 4
@@ -170,7 +172,28 @@ static void run_clients(struct loop_server *s, struct client *clients, bool hurr
     }
 }
 
-static void set_up(struct loop_server *s)
+/* Every tenth operation goes wrong in a way that must not show. */
+static int soft_fault(void *ctx, enum pc_loop_op op, struct io_uring_sqe *sqe)
+{
+    static const int errors[] = {-ECANCELED, -EINTR, -ENOBUFS};
+    static _Thread_local unsigned seed = 4711;
+    (void)ctx;
+    if (rand_r(&seed) % 10)
+        return 0;
+    if (op == PC_OP_LOOP_RECV || op == PC_OP_LOOP_ACCEPT) {
+        sqe->ioprio = 0; /* multishot no more */
+        return rand_r(&seed) % 2 ? 0 : errors[rand_r(&seed) % 3];
+    }
+    if (op == PC_OP_LOOP_SEND && sqe->opcode == IORING_OP_SEND)
+        sqe->len = 1 + (unsigned)rand_r(&seed) % sqe->len;
+    if (op == PC_OP_LOOP_SEND)
+        return rand_r(&seed) % 2 ? 0 : errors[rand_r(&seed) % 2];
+    return op == PC_OP_LOOP_WAKE ? -ECANCELED : op == PC_OP_LOOP_RECV_CANCEL ? -EALREADY : 0;
+}
+
+static const struct pc_loop_faults soft_faults = {.submission = soft_fault};
+
+static void set_up(struct loop_server *s, const struct pc_loop_faults *faults)
 {
     char path[64];
     snprintf(path, sizeof path, "unix:/tmp/pc-loop-torture-%d.sock", (int)getpid());
@@ -180,18 +203,18 @@ static void set_up(struct loop_server *s)
     s->config.output_max_bytes = 50000;
     s->config.linger_ms = 50;
     s->config.accept_retry_ms = 1;
+    s->config.faults = faults;
     loop_server_listen(s, NULL);
     loop_server_listen(s, path);
     loop_server_start(s);
 }
 
-static void clients_that_do_anything_get_right_answers(void **state)
+static void serve_all(const struct pc_loop_faults *faults)
 {
     struct loop_server s;
     struct client clients[CLIENTS];
     uint64_t answered = 0;
-    (void)state;
-    set_up(&s);
+    set_up(&s, faults);
     run_clients(&s, clients, false);
     for (unsigned i = 0; i < CLIENTS; i++) {
         pthread_join(clients[i].thread, NULL);
@@ -201,13 +224,25 @@ static void clients_that_do_anything_get_right_answers(void **state)
     loop_server_stop(&s, 5000);
 }
 
+static void clients_that_do_anything_get_right_answers(void **state)
+{
+    (void)state;
+    serve_all(NULL);
+}
+
+static void soft_faults_everywhere_change_no_answer(void **state)
+{
+    (void)state;
+    serve_all(&soft_faults);
+}
+
 static void the_server_may_stop_at_any_time(void **state)
 {
     (void)state;
     for (unsigned round = 0; round < 5; round++) {
         struct loop_server s;
         struct client clients[CLIENTS];
-        set_up(&s);
+        set_up(&s, round % 3 == 2 ? &soft_faults : NULL);
         run_clients(&s, clients, true);
         LOOP_AWAIT(LOOP_SERVER_SUM(&s, accepted) > 40 * (round + 1));
         /* Closes the listening sockets too: clients still in the backlog are reset, others
@@ -222,6 +257,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(clients_that_do_anything_get_right_answers),
+        cmocka_unit_test(soft_faults_everywhere_change_no_answer),
         cmocka_unit_test(the_server_may_stop_at_any_time),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -233,9 +233,33 @@ static void no_fault_leaks_hangs_or_asserts(void **state)
     }
 }
 
+static int no_accept(void *ctx, enum pc_loop_op op, struct io_uring_sqe *sqe)
+{
+    (void)ctx;
+    (void)sqe;
+    return op == PC_OP_LOOP_ACCEPT ? -EMFILE : 0;
+}
+
+static void an_accept_that_waits_does_not_hold_up_the_stop(void **state)
+{
+    struct loop_server s;
+    struct pc_loop_faults faults = {.submission = no_accept};
+    (void)state;
+    loop_server_init(&s);
+    s.config.cores = 2;
+    s.config.faults = &faults;
+    s.config.accept_retry_ms = 3600 * 1000;
+    loop_server_listen(&s, NULL);
+    loop_server_listen(&s, NULL);
+    loop_server_start(&s);
+    LOOP_AWAIT(LOOP_SERVER_SUM(&s, accept_errors) == 2);
+    loop_server_stop(&s, 3600 * 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(an_accept_that_waits_does_not_hold_up_the_stop),
         cmocka_unit_test(no_fault_leaks_hangs_or_asserts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
