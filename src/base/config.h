@@ -120,7 +120,7 @@ struct pc_config {
         int64_t header_timeout_ms, body_timeout_ms, idle_timeout_ms, request_timeout_ms;
     } http;
     struct {
-        uint64_t max_connections; /* per core */
+        uint64_t max_connections; /* of the whole process */
         int64_t queue_delay_ms;
         uint64_t writer_queue; /* mutations waiting per core, a power of two */
     } limits;
@@ -175,14 +175,19 @@ void pc_config_free(struct pc_config *c);
  * authenticate administrators. Call it before listening. */
 int pc_config_check(const struct pc_config *c, bool have_admin_tokens, struct pc_why *why);
 
+/* How many keys differ that a running server takes only with a restart; their paths are appended to
+ * names, separated by commas, as far as they fit (then names->overflow is set). */
+unsigned pc_config_needs_restart(const struct pc_config *running, const struct pc_config *fresh,
+                                 struct pc_buf *names);
+
 /* Effective values as YAML; with_sources adds where each came from as a comment. Contents of
  * secret files are never read, so never shown. Malloced, terminated; NULL without memory. */
 char *pc_config_show(const struct pc_config *c, bool with_sources);
 
 /* The documentation of every key as text for a manual page or an example: calls fn with path (for
- * lists of mappings "listeners[].name"), type, default and help. */
+ * lists of mappings "listeners[].name"), type, default, help, and whether a reload takes it. */
 typedef void pc_config_doc_fn(void *ctx, const char *path, const char *type,
-                              const char *default_text, const char *help);
+                              const char *default_text, const char *help, bool live);
 void pc_config_document(pc_config_doc_fn *fn, void *ctx);
 
 #ifdef __cplusplus

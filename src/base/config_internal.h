@@ -32,6 +32,7 @@ struct pc_key {
     const char *choices[PC_KEY_CHOICES_MAX];
     const char *help;
     const struct pc_list *list; /* PC_KEY_LIST */
+    bool live;                  /* of the root: a reload takes it; others need a restart */
 };
 
 /* The keys of one structure, which has uint8_t source[PC_CONFIG_KEYS_MAX] at source_offset. */

@@ -138,21 +138,21 @@ static const struct pc_key root_keys[] = {
         .help = "How long requests in flight may take at the end; then they are cut."),
     KEY("listeners", LIST, listeners, NULL, 1, 0, .list = &listeners,
         .help = "Where to listen; default: http on 127.0.0.1:8080 and resp on 127.0.0.1:6380."),
-    KEY("issuers", LIST, issuers, NULL, .list = &issuers,
+    KEY("issuers", LIST, issuers, NULL, .list = &issuers, .live = true,
         .help = "Whose tokens are accepted; without any, every token is refused."),
 
-    KEY("admin.issuer", TEXT, admin.issuer, "",
+    KEY("admin.issuer", TEXT, admin.issuer, "", .live = true,
         .help = "The one issuer whose tokens may administrate, by their roles."),
-    KEY("admin.gateway_values", WORDS, admin.gateway_values, "portcullis-gateway",
+    KEY("admin.gateway_values", WORDS, admin.gateway_values, "portcullis-gateway", .live = true,
         .help = "Roles of that issuer that give the role gateway."),
-    KEY("admin.operator_values", WORDS, admin.operator_values, "portcullis-operator",
+    KEY("admin.operator_values", WORDS, admin.operator_values, "portcullis-operator", .live = true,
         .help = "Roles of that issuer that give the role operator."),
-    KEY("admin.admin_values", WORDS, admin.admin_values, "portcullis-admin",
+    KEY("admin.admin_values", WORDS, admin.admin_values, "portcullis-admin", .live = true,
         .help = "Roles of that issuer that give the role admin."),
-    KEY("admin.tokens_file", FILE, admin.tokens_file, "",
+    KEY("admin.tokens_file", FILE, admin.tokens_file, "", .live = true,
         .help = "Administrators' tokens, hashed (portcullis admin-token); default: "
                 "admin_tokens.json in data_dir."),
-    KEY("admin.token_file", FILE, admin.token_file, "",
+    KEY("admin.token_file", FILE, admin.token_file, "", .live = true,
         .help = "A file with one token that has the role admin; the command sends it too."),
 
     KEY("resp.trust_loopback", BOOL, resp.trust_loopback, "false",
@@ -163,7 +163,7 @@ static const struct pc_key root_keys[] = {
         .help = "Answers kept for a client that does not read; beyond it reading from it stops."),
     KEY("resp.idle_timeout", DURATION, resp.idle_timeout_ms, "0s", 0, 30 * DAY,
         .help = "Close a connection that was silent for so long; 0: never, as Redis does."),
-    KEY("resp.prefixes", LIST, prefixes, NULL, 1, 0, .list = &prefixes,
+    KEY("resp.prefixes", LIST, prefixes, NULL, 1, 0, .list = &prefixes, .live = true,
         .help = "Which keys are revocations."),
 
     KEY("journal.segment", SIZE, journal.segment_bytes, "16MiB", 4 * KIB, 256 * MIB,
@@ -194,7 +194,8 @@ static const struct pc_key root_keys[] = {
         .help = "From a complete request to its answer (503)."),
 
     KEY("limits.max_connections", UINT, limits.max_connections, "16384", 1, 4000000,
-        .help = "Connections of each core; the file descriptor limit must allow them."),
+        .help =
+            "Connections at one time, shared evenly by the cores; the file limit must allow them."),
     KEY("limits.queue_delay", DURATION, limits.queue_delay_ms, "5ms", 1 * MS, 10 * SECOND,
         .help = "Requests are shed (503) while work waits longer than this for its core."),
     KEY("limits.writer_queue", UINT, limits.writer_queue, "4096", 16, 1048576,
@@ -210,14 +211,14 @@ static const struct pc_key root_keys[] = {
     KEY("signature_budget.client_share", FRACTION, signature_budget.client_share, "0.05",
         .help = "Part of a core's time that one client's tokens may take while others wait."),
 
-    KEY("cors.origins", WORDS, cors.origins, "",
+    KEY("cors.origins", WORDS, cors.origins, "", .live = true,
         .help = "Origins whose pages may read answers, as \"https://app.example\"."),
-    KEY("cors.allow_all", BOOL, cors.allow_all, "false",
+    KEY("cors.allow_all", BOOL, cors.allow_all, "false", .live = true,
         .help = "Every origin may; development mode only."),
 
     KEY("log.level", ENUM, log.level, "info", .choices = {"debug", "info", "warn", "error"},
-        .help = "The least severe events that are logged."),
-    KEY("log.decisions_sample", FRACTION, log.decisions_sample, "0",
+        .live = true, .help = "The least severe events that are logged."),
+    KEY("log.decisions_sample", FRACTION, log.decisions_sample, "0", .live = true,
         .help = "Part of all decisions that are logged; refusals for internal reasons always are."),
 
     KEY("io_uring.mask", WORDS, io_uring.mask, "",

@@ -143,22 +143,23 @@ static const char *type_name(enum pc_key_type type)
     return names[type];
 }
 
-static void document_table(const struct pc_key_table *t, const char *prefix, pc_config_doc_fn *fn,
-                           void *ctx)
+static void document_table(const struct pc_key_table *t, const char *prefix, bool live,
+                           pc_config_doc_fn *fn, void *ctx)
 {
     char path[96];
     for (unsigned i = 0; i < t->count; i++) {
         const struct pc_key *k = &t->keys[i];
         snprintf(path, sizeof path, "%s%s", prefix, k->path);
-        fn(ctx, path, type_name(k->type), k->default_text ? k->default_text : "", k->help);
+        fn(ctx, path, type_name(k->type), k->default_text ? k->default_text : "", k->help,
+           live || k->live);
         if (k->type != PC_KEY_LIST)
             continue;
         snprintf(path, sizeof path, "%s[].", k->path);
-        document_table(&k->list->table, path, fn, ctx);
+        document_table(&k->list->table, path, k->live, fn, ctx);
     }
 }
 
 void pc_config_document(pc_config_doc_fn *fn, void *ctx)
 {
-    document_table(&pc_config_root, "", fn, ctx);
+    document_table(&pc_config_root, "", false, fn, ctx);
 }

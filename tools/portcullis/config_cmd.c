@@ -55,11 +55,11 @@ int cli_config_show(struct cli *c)
 }
 
 static void print_key(void *ctx, const char *path, const char *type, const char *default_text,
-                      const char *help)
+                      const char *help, bool live)
 {
     (void)ctx;
-    printf("%s (%s%s%s)\n    %s\n", path, type, *default_text ? ", default " : "", default_text,
-           help);
+    printf("%s (%s%s%s)\n    %s%s\n", path, type, *default_text ? ", default " : "", default_text,
+           help, live ? "" : " [restart]");
 }
 
 int cli_config_keys(struct cli *c)

@@ -437,6 +437,32 @@ static void off_loopback_needs_roles_and_administrators(void **state)
     }
 }
 
+static void assert_restart(const char *a, const char *b, const char *keys)
+{
+    char text[256] = "";
+    struct pc_buf names = pc_buf_of(text, sizeof text - 1);
+    struct pc_config *running = load_yaml(a), *fresh = load_yaml(b);
+    unsigned n = pc_config_needs_restart(running, fresh, &names);
+    assert_string_equal(text, keys);
+    assert_int_equal(n == 0, *keys == 0);
+    pc_config_free(running);
+    pc_config_free(fresh);
+}
+
+static void a_reload_knows_what_needs_a_restart(void **state)
+{
+    (void)state;
+    assert_restart(full, full, "");
+    assert_restart("log: {level: debug}\n", "issuers: [{name: a, jwks_file: x}]\n", "");
+    assert_restart("cores: 1\nhttp: {body: 1KiB}\n", "http: {body: 2KiB}\n", "cores, http.body");
+    assert_restart("data_dir: a\n", "data_dir: b\nadmin: {token_file: c}\n", "data_dir");
+    assert_restart("io_uring: {mask: [a]}\n", "io_uring: {mask: [b]}\n", "io_uring.mask");
+    assert_restart("listeners: [{name: a}]\n", "listeners: [{name: b}]\n", "listeners");
+    assert_restart("listeners: [{roles: [admin]}]\n", "listeners: [{roles: [gateway]}]\n",
+                   "listeners");
+    assert_restart("listeners: [{name: a}]\n", "{}\n", "listeners");
+}
+
 static void files_that_cannot_be_read_are_named(void **state)
 {
     (void)state;
@@ -452,10 +478,14 @@ static void files_that_cannot_be_read_are_named(void **state)
 }
 
 static void count_key(void *ctx, const char *path, const char *type, const char *default_text,
-                      const char *help)
+                      const char *help, bool live)
 {
     unsigned *n = ctx;
     ++*n;
+    if (strcmp(path, "issuers[].name") == 0)
+        assert_true(live);
+    if (strcmp(path, "listeners[].name") == 0)
+        assert_false(live);
     assert_true(*path && *type && default_text && help);
     assert_true(strlen(help) > 10 && help[strlen(help) - 1] == '.');
 }
@@ -486,6 +516,7 @@ int main(void)
         TEST(an_env_file_stands_between_file_and_environment),
         TEST(an_overlay_adds_to_lists_and_replaces_values),
         TEST(off_loopback_needs_roles_and_administrators),
+        TEST(a_reload_knows_what_needs_a_restart),
         TEST(files_that_cannot_be_read_are_named),
         TEST(every_key_is_documented),
     };
