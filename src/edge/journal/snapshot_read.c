@@ -113,7 +113,8 @@ int pc_snapshot_next(struct pc_snapshot_reader *r, uint32_t *ret_section,
         return err;
     uint32_t length = pc_le_get32(r->window + r->at + 4);
     size_t padded = PC_SNAPSHOT_PADDED((size_t)length);
-    if (length == 0 || length > PC_SNAPSHOT_BLOCK_BYTES_MAX || padded > r->info.bytes)
+    if (length == 0 || length > PC_SNAPSHOT_BLOCK_BYTES_MAX ||
+        PC_SNAPSHOT_BLOCK_HEADER + padded > r->info.bytes - PC_SNAPSHOT_HEADER)
         return PC_E_DAMAGED;
     err = window_need(r, PC_SNAPSHOT_BLOCK_HEADER + padded);
     if (err)
