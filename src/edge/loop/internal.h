@@ -242,5 +242,6 @@ void mailbox_discard(struct core *k);
 /* Turns until the core has stopped and nothing is left. */
 void core_run(struct core *k);
 int64_t core_mono_ns(const struct core *k);
+int64_t core_wall_ms(const struct core *k);
 
 #endif

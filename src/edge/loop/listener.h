@@ -18,6 +18,7 @@
 
 /* Opens, binds and listens. Addresses:
  *     127.0.0.1:8080   [::1]:8080   0.0.0.0:0 (any port)   localhost:8080 (127.0.0.1)
+ *     [::]:8080 is IPv6 only: give both addresses to listen on both
  *     unix:/run/portcullis.sock     (unix_mode: permissions of the socket file)
  * A Unix socket file that nobody answers on is removed first; one that is answered on, or a file
  * that is no socket, is refused (EADDRINUSE after PC_LISTENER_BUSY_MS, EEXIST). backlog 0:

@@ -194,6 +194,7 @@ static int core_begin(struct core *k, struct pc_why *why)
     if (err)
         return err;
     k->pub.now_ns = core_mono_ns(k);
+    k->pub.now_ms = core_wall_ms(k);
     wheel_init(&k->wheel, k->pub.now_ns);
     overload_init(&k->overload, (int64_t)c->overload_ms * 1000000, k->pub.now_ns);
     return c->hooks.thread_start ? c->hooks.thread_start(&k->pub, why) : 0;

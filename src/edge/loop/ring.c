@@ -23,6 +23,8 @@
 /* All present since Linux 5.12. */
 #define RING_NEEDS (IORING_FEAT_NODROP | IORING_FEAT_SUBMIT_STABLE | IORING_FEAT_EXT_ARG)
 
+#define RING_ENTRIES_MIN 64
+
 /* How often a submission that the kernel puts off is tried before we call it a bug. */
 #define RING_SUBMIT_TRIES 10000
 
@@ -138,8 +140,16 @@ static int lend_buffers(struct ring *r, const struct ring_config *config, struct
 
 static int set_up(struct ring *r, const struct ring_config *config, struct pc_why *why)
 {
-    struct io_uring_params params = {.flags = RING_FLAGS, .cq_entries = config->entries * 4};
-    int err = io_uring_queue_init_params(config->entries, &r->u, &params);
+    struct io_uring_params params;
+    unsigned entries = config->entries;
+    int err;
+    /* Rings count against the user's locked memory where that is limited (64 KiB in some
+     * containers): smaller ones cost system calls, not correctness. */
+    do {
+        params = (struct io_uring_params){.flags = RING_FLAGS, .cq_entries = entries * 4};
+        err = io_uring_queue_init_params(entries, &r->u, &params);
+        entries /= 2;
+    } while (err == -ENOMEM && entries >= RING_ENTRIES_MIN);
     if (err)
         return explain(err, why);
     r->open = true;

@@ -19,7 +19,7 @@ int64_t core_mono_ns(const struct core *k)
                                     : pc_clock_mono_ns();
 }
 
-static int64_t core_wall_ms(const struct core *k)
+int64_t core_wall_ms(const struct core *k)
 {
     return k->config->clock_wall_ms ? k->config->clock_wall_ms(k->config->user)
                                     : pc_clock_wall_ms();

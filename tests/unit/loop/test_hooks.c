@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -172,6 +173,39 @@ static void a_refused_io_uring_is_explained(void **state)
     assert_non_null(strstr(text, "LimitNOFILE"));
 }
 
+/* Starts and stops a loop where little memory may be locked; as an ordinary user, because the
+ * limit does not hold for root. */
+static void start_with_little_locked_memory(void)
+{
+    const struct rlimit little = {.rlim_cur = 64 << 10, .rlim_max = 64 << 10};
+    struct pc_loop *loop = NULL;
+    struct pc_why why = {""};
+    PC_ASSERT(setrlimit(RLIMIT_MEMLOCK, &little) == 0);
+    if (geteuid() == 0)
+        PC_ASSERT(setresgid(65534, 65534, 65534) == 0 && setresuid(65534, 65534, 65534) == 0);
+    PC_ASSERT(pc_loop_new(&(struct pc_loop_config){.cores = 1}, &loop, &why) == 0);
+    int err = pc_loop_start(loop, &why);
+    if (err) {
+        fprintf(stderr, "%s\n", why.text);
+        _exit(1);
+    }
+    pc_loop_stop(loop, 0);
+    pc_loop_join(loop);
+    pc_loop_free(loop);
+    _exit(0);
+}
+
+static void little_locked_memory_is_enough(void **state)
+{
+    int status;
+    (void)state;
+    pid_t child = fork();
+    if (child == 0)
+        start_with_little_locked_memory();
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_int_equal(status, 0);
+}
+
 static void here_io_uring_is_allowed(void **state)
 {
     struct pc_why why = {""};
@@ -186,6 +220,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(hooks_run_in_their_order),
         cmocka_unit_test(a_refused_io_uring_is_explained),
+        cmocka_unit_test(little_locked_memory_is_enough),
         cmocka_unit_test(here_io_uring_is_allowed),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
