@@ -57,6 +57,7 @@ static void forward_auth(struct pc_call *call, bool nginx)
         return;
     }
     pc_decide(call->worker, pc_bearer(call->req), &call->client, &v);
+    pc_log_decision(call, &v);
     if (PC_LIKELY(!v.busy && v.error == PC_TOKEN_OK))
         allow(call, &v);
     else if (!v.busy)

@@ -229,29 +229,31 @@ static void put_answer(struct pc_buf *b, const struct pc_verdict *v)
 }
 
 int pc_check(struct pc_worker *w, struct pc_bytes body, const struct pc_ip *client,
-             struct pc_buf *answer, struct pc_check_refusal *ret_refusal)
+             struct pc_buf *answer, struct pc_verdict *ret_verdict,
+             struct pc_check_refusal *ret_refusal)
 {
     struct question q = {
-        {NULL, 0}
+        .token = {NULL, 0}
     };
-    struct pc_verdict v;
     int rc = read_question(w, body, &q, ret_refusal);
     if (rc < 0)
         return rc;
-    pc_decide(w, q.token, client, &v);
-    put_answer(answer, &v);
+    pc_decide(w, q.token, client, ret_verdict);
+    put_answer(answer, ret_verdict);
     return 0;
 }
 
 void pc_handle_check(struct pc_call *call)
 {
     struct pc_check_refusal refusal;
+    struct pc_verdict v;
     uint8_t body[2 * PC_TOKEN_BYTES_MAX + 4096];
     struct pc_buf b = pc_buf_of(body, sizeof body);
-    if (pc_check(call->worker, call->body, &call->client, &b, &refusal) < 0) {
+    if (pc_check(call->worker, call->body, &call->client, &b, &v, &refusal) < 0) {
         pc_call_reply_error(call, 400, refusal.code, "%s", refusal.text);
         return;
     }
+    pc_log_decision(call, &v);
     pc_buf_char(&b, '\n');
     if (b.overflow) {
         pc_call_reply_error(call, 500, "ANSWER_TOO_LARGE", "the token's claims are too large");

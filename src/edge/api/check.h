@@ -11,8 +11,10 @@ struct pc_check_refusal {
     char text[256];
 };
 
-/* Reads `body`, decides, and appends the answer. 0, or -EINVAL with *ret_refusal set. */
+/* Reads `body`, decides, and appends the answer. 0, or -EINVAL with *ret_refusal set. The verdict
+ * is valid until the next decision on this core. */
 int pc_check(struct pc_worker *w, struct pc_bytes body, const struct pc_ip *client,
-             struct pc_buf *answer, struct pc_check_refusal *ret_refusal);
+             struct pc_buf *answer, struct pc_verdict *ret_verdict,
+             struct pc_check_refusal *ret_refusal);
 
 #endif

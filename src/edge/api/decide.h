@@ -48,6 +48,10 @@ void pc_decide(struct pc_worker *w, struct pc_bytes token, const struct pc_ip *c
 /* A part of a genuine token; empty when the claim is absent. */
 struct pc_bytes pc_token_part(const struct pc_cached_token *t, enum pc_part part);
 
+struct pc_call;
+/* Logs a sample (log.decisions_sample) of decisions: never the token, only what it says. */
+void pc_log_decision(const struct pc_call *call, const struct pc_verdict *v);
+
 /* "TOKEN_EXPIRED", … */
 static inline const char *pc_verdict_code(const struct pc_verdict *v)
 {

@@ -42,7 +42,6 @@ static const char *state_name(enum pc_writer_state state)
     case PC_WRITER_READY: return "ok";
     case PC_WRITER_READ_ONLY: return "degraded";
     case PC_WRITER_FAILED: return "failed";
-    case PC_WRITER_STOPPED: return "stopping";
     }
     return "unknown";
 }

@@ -16,12 +16,18 @@ static const char security_fields[] = "X-Content-Type-Options: nosniff\r\n"
                                       "Referrer-Policy: no-referrer\r\n"
                                       "Cache-Control: no-store\r\n";
 
-static void count_status(struct pc_worker *w, unsigned status)
+static void count_status(struct pc_call *call, unsigned status)
 {
+    struct pc_worker *w = call->worker;
     static const unsigned slots[6] = {PC_M_HTTP_5XX, PC_M_HTTP_1XX, PC_M_HTTP_2XX,
                                       PC_M_HTTP_3XX, PC_M_HTTP_4XX, PC_M_HTTP_5XX};
     pc_metric_inc(w->metrics, slots[status / 100 % 6]);
-    w->http_requests++;
+    /* Those answered within the turn share one clock reading at its end (worker.c). */
+    if (call->parked)
+        pc_histogram_record(w->metrics, PC_H_REQUEST_HTTP,
+                            (uint64_t)(w->core->now_ns - call->started_ns), 1);
+    else
+        w->http_requests++;
 }
 
 static struct pc_bytes date_of(struct pc_worker *w)
@@ -71,7 +77,7 @@ void pc_call_reply(struct pc_call *call, const struct pc_reply *r)
     PC_ASSERT(!call->replied);
     call->replied = true;
     call->status = r->status;
-    count_status(call->worker, r->status);
+    count_status(call, r->status);
     size_t room = HEAD_BYTES + r->fields.n + (call->head ? 0 : r->body.n) +
                   (r->challenge ? strlen(r->challenge) : 0);
     uint8_t *p = pc_conn_reserve(call->conn, room);

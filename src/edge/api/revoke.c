@@ -371,53 +371,73 @@ static void look_up_done(struct pc_job *job)
     pc_job_free(job);
 }
 
-/* issuer=… of the query, percent-decoded into scratch; absent: n = 0. */
-static int query_issuer(struct pc_bytes query, uint8_t *scratch, size_t cap, struct pc_bytes *ret)
+/* Percent-decodes a value of the query into b. */
+static int decode_value(struct pc_bytes raw, struct pc_buf *b, struct pc_bytes *ret)
 {
-    static const char name[] = "issuer=";
-    size_t n = 0;
-    *ret = pc_bytes_of(NULL, 0);
-    if (query.n < sizeof name - 1 || memcmp(query.p, name, sizeof name - 1) != 0)
-        return query.n ? -EINVAL : 0;
-    for (size_t i = sizeof name - 1; i < query.n; i++) {
-        uint8_t c = query.p[i];
-        if (c == '&' || n == cap)
-            return -EINVAL;
-        if (c == '%' && (i + 2 >= query.n || pc_hex_decode(pc_bytes_of(query.p + i + 1, 2), &c, 1)))
-            return -EINVAL;
-        if (query.p[i] == '%')
+    size_t start = b->len;
+    for (size_t i = 0; i < raw.n; i++) {
+        uint8_t c = raw.p[i];
+        if (c == '%') {
+            if (i + 2 >= raw.n || pc_hex_decode(pc_bytes_of(raw.p + i + 1, 2), &c, 1) < 0)
+                return -EINVAL;
             i += 2;
-        scratch[n++] = c;
+        }
+        pc_buf_put(b, &c, 1);
     }
-    *ret = pc_bytes_of(scratch, n);
+    *ret = pc_bytes_of(b->p + start, b->len - start);
+    return b->overflow ? -EINVAL : 0;
+}
+
+/* issuer=…&id=…, each at most once, nothing else. */
+static int read_query(struct pc_bytes query, struct pc_buf *b, struct pc_wish *wish)
+{
+    while (query.n) {
+        const uint8_t *end = memchr(query.p, '&', query.n);
+        size_t n = end ? (size_t)(end - query.p) : query.n;
+        struct pc_bytes pair = pc_bytes_of(query.p, n), *field = NULL;
+        size_t name_n = 0;
+        if (n >= 7 && memcmp(pair.p, "issuer=", 7) == 0) {
+            field = &wish->issuer;
+            name_n = 7;
+        } else if (n >= 3 && memcmp(pair.p, "id=", 3) == 0) {
+            field = &wish->id;
+            name_n = 3;
+        }
+        if (!field || field->n ||
+            decode_value(pc_bytes_of(pair.p + name_n, n - name_n), b, field) < 0)
+            return -EINVAL;
+        query = pc_bytes_of(query.p + n + (end != NULL), query.n - n - (end != NULL));
+    }
     return 0;
 }
 
-static int read_look_up(struct pc_call *call, uint8_t *scratch, struct pc_change *c,
+/* The path names the id, or "-" where it stands in the query (it may hold a slash, which no path
+ * may) or there is none (issuer, all). */
+static int read_look_up(struct pc_call *call, struct pc_buf *texts, struct pc_change *c,
                         struct pc_mutation_refusal *refusal)
 {
     struct pc_wish wish = {.op = PC_OP_CLEAR, .kind = pc_kind_of_name(call->params[0])};
-    bool whole = wish.kind == PC_KIND_ISSUER || wish.kind == PC_KIND_ALL;
-    if (query_issuer(call->query, scratch, PC_ISSUER_MAX, &wish.issuer) < 0)
+    if (read_query(call->query, texts, &wish) < 0)
         return pc_mutation_refuse(refusal, 400, "BAD_REQUEST",
-                                  "the query may hold issuer=NAME and nothing else");
-    wish.have_issuer = wish.issuer.n != 0;
-    /* An issuer and `all` have no id: the path holds their name, or "-". */
-    if (wish.kind == PC_KIND_ISSUER && !pc_bytes_eq_str(call->params[1], "-")) {
+                                  "the query may hold issuer=… and id=…, percent-encoded");
+    bool named = !pc_bytes_eq_str(call->params[1], "-");
+    if (named && wish.id.n)
+        return pc_mutation_refuse(refusal, 400, "BAD_REQUEST",
+                                  "give the id in the path or in the query, not in both");
+    if (named && wish.kind == PC_KIND_ISSUER)
         wish.issuer = call->params[1];
-        wish.have_issuer = true;
-    }
-    if (!whole)
+    else if (named && wish.kind != PC_KIND_ALL)
         wish.id = call->params[1];
+    wish.have_issuer = wish.issuer.n != 0;
     return pc_mutation_resolve(call->worker, &wish, PC_ADMIN_ADMIN, c, refusal);
 }
 
 void pc_handle_revocation(struct pc_call *call)
 {
     struct pc_mutation_refusal refusal;
-    uint8_t scratch[PC_ISSUER_MAX];
+    struct pc_buf texts = pc_call_scratch(call);
     struct pc_change c;
-    if (read_look_up(call, scratch, &c, &refusal) < 0) {
+    if (read_look_up(call, &texts, &c, &refusal) < 0) {
         pc_call_reply_error(call, refusal.status, refusal.code, "%s", refusal.text);
         return;
     }

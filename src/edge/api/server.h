@@ -69,7 +69,6 @@ struct pc_server {
     struct pc_listener_info listeners[PC_CONFIG_LISTENERS_MAX];
     int64_t started_ms;
     uint8_t client_key[16]; /* keys the hash of client addresses */
-    atomic_bool stopping;
 };
 
 /* What one core owns. */

@@ -131,6 +131,8 @@ static void message(struct pc_core *core, unsigned producer, void *msg)
         struct pc_job *job = msg;
         PC_ASSERT(w->jobs_under_way > 0);
         w->jobs_under_way--;
+        pc_histogram_record(w->metrics, PC_H_MUTATION, (uint64_t)(core->now_ns - job->submitted_ns),
+                            1);
         job->done(job);
         return;
     }
@@ -178,6 +180,7 @@ void pc_worker_hooks(struct pc_loop_hooks *hooks)
 
 int pc_worker_submit(struct pc_worker *w, struct pc_job *job)
 {
+    job->submitted_ns = w->core->now_ns;
     /* The mailbox back holds as many as the queue there: an answer always finds room. */
     if (w->jobs_under_way >= w->server->started_as->limits.writer_queue ||
         pc_writer_push(w->server->writer, w->core->index, job) < 0) {

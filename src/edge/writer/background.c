@@ -149,9 +149,11 @@ static int write_snapshot(struct pc_writer *w, struct pc_why *why)
     struct pc_journal_status status;
     pc_journal_status(w->journal, &status);
     atomic_store(&w->snapshot_position, status.snapshot_position);
-    /* The segments back to the snapshot before stay: should this one turn out damaged, that one
-     * and they still give everything. */
-    return pc_journal_retire(w->journal, status.previous_snapshot, NULL);
+    /* The segments back to the snapshot before stay, as long as there is room: should this one turn
+     * out damaged, that one and they still give everything. */
+    bool tight = status.bytes_used > w->o.outbox_max_bytes / 2;
+    return pc_journal_retire(w->journal,
+                             tight ? status.snapshot_position : status.previous_snapshot, NULL);
 }
 
 static void do_snapshot(struct pc_writer *w)

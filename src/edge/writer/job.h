@@ -44,6 +44,7 @@ struct pc_job {
     void *owner;
     uint64_t owner_tag;
     uint32_t owner_slot;
+    int64_t submitted_ns;
     void (*owner_fn)(void);
 };
 

@@ -27,8 +27,7 @@ static int64_t system_mono(void *ctx)
 
 static void set_state(struct pc_writer *w, enum pc_writer_state state)
 {
-    int old = atomic_load_explicit(&w->state, memory_order_relaxed);
-    PC_ASSERT(old != PC_WRITER_STOPPED && old != PC_WRITER_FAILED);
+    PC_ASSERT(atomic_load_explicit(&w->state, memory_order_relaxed) != PC_WRITER_FAILED);
     PC_ASSERT(state != PC_WRITER_RECOVERING);
     atomic_store_explicit(&w->state, (int)state, memory_order_release);
 }
@@ -223,6 +222,7 @@ static int refusal(const struct pc_writer *w)
 /* The order that everything rests on: validate, journal, apply and publish, acknowledge. */
 static void commit_batch(struct pc_writer *w)
 {
+    uint64_t sequence = w->sequence;
     int rc = refusal(w);
     if (rc == 0)
         rc = stamp_batch(w);
@@ -233,6 +233,8 @@ static void commit_batch(struct pc_writer *w)
     }
     if (rc == 0)
         apply_batch(w);
+    else
+        w->sequence = sequence; /* readers of the sequence rely on it having no holes */
     answer_batch(w, rc);
 }
 
@@ -304,7 +306,8 @@ static void reap(struct pc_writer *w)
 static void maybe_snapshot(struct pc_writer *w, int64_t wall_ms)
 {
     uint64_t since = w->appended_bytes - w->snapshot_base_bytes;
-    bool due = since >= w->o.snapshot_bytes ||
+    /* A full journal refuses mutations until a snapshot frees segments. */
+    bool due = since >= w->o.snapshot_bytes || w->outbox_full ||
                (w->o.snapshot_interval_ms && since &&
                 wall_ms - w->last_snapshot_ms >= w->o.snapshot_interval_ms);
     if (due && pc_background_snapshot(w) == 0)

@@ -38,8 +38,7 @@ enum pc_writer_state {
     PC_WRITER_RECOVERING,
     PC_WRITER_READY,
     PC_WRITER_READ_ONLY, /* the journal failed: decides, but refuses mutations */
-    PC_WRITER_FAILED,    /* recovery failed: `why` tells */
-    PC_WRITER_STOPPED
+    PC_WRITER_FAILED     /* recovery failed: `why` tells */
 };
 
 struct pc_writer_options {
@@ -73,9 +72,9 @@ struct pc_writer_health {
     enum pc_writer_state state;
     enum pc_clock_state clock;
     int64_t clock_step_ms;
-    uint64_t node, incarnation, sequence;
-    uint64_t durable_position, end_position, snapshot_position;
-    uint64_t recovered_records, recovered_entries;
+    uint64_t node, incarnation;
+    uint64_t snapshot_position;
+    uint64_t recovered_records;
     int64_t recovery_ms;
     uint64_t changes, batches, refused;
     char why[512]; /* of READ_ONLY, FAILED, or a cut tail */
