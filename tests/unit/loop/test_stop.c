@@ -107,6 +107,7 @@ static void connections_that_arrive_while_stopping_are_not_lost(void **state)
         int fds[40];
         loop_server_init(&s);
         s.config.cores = 4;
+        s.config.linger_ms = 20;
         loop_server_start(&s);
         for (int i = 0; i < 40; i++) {
             fds[i] = loop_client(&s, 0);
