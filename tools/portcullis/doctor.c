@@ -245,7 +245,8 @@ static void check_disk(struct report *r, const char *dir)
         return;
     }
     qsort(times_ns, SYNC_ROUNDS, sizeof times_ns[0], compare_ns);
-    double median_us = (double)times_ns[SYNC_ROUNDS / 2] / 1000;
+    int64_t median_ns = times_ns[SYNC_ROUNDS / 2];
+    double median_us = (double)median_ns / 1000;
     say(r, median_us > SYNC_SLOW_US ? WARN : GOOD, "disk sync",
         "a revocation waits for one: use a disk with power-loss protection, or durability: async",
         "4 KiB fdatasync median %.0f us, slowest %.0f us", median_us,

@@ -55,7 +55,7 @@ static int print_file(void *arg, const struct pc_inspect_file *f)
 
 int cli_journal_ls(struct cli *c)
 {
-    struct pc_inspect *i;
+    struct pc_inspect *i = NULL;
     struct pc_why why;
     int status = open_journal(c, &i);
     if (status)
@@ -125,10 +125,12 @@ static int print_record(void *arg, const struct pc_record *record,
 
 int cli_journal_dump(struct cli *c)
 {
-    struct pc_inspect *i;
+    struct pc_inspect *i = NULL;
     struct pc_why why = {"writing the output failed"};
     char *text = malloc(RECORD_TEXT_MAX);
-    int status = text ? open_journal(c, &i) : cli_fail(CLI_NO, "out of memory");
+    if (!text)
+        return cli_fail(CLI_NO, "out of memory");
+    int status = open_journal(c, &i);
     if (status) {
         free(text);
         return status;
@@ -161,7 +163,7 @@ static bool recover_mode(const char *name, enum pc_recover_mode *ret_mode)
 
 int cli_journal_verify(struct cli *c)
 {
-    struct pc_inspect *i;
+    struct pc_inspect *i = NULL;
     struct pc_inspect_summary s;
     struct pc_why why = {""};
     char last[32] = "never";

@@ -107,8 +107,8 @@ static int find_key(const struct cli *c, struct signing_key *ret_key, const char
 
 int cli_token_mint(struct cli *c)
 {
-    struct signing_key key;
-    const char *iss;
+    struct signing_key key = {.key = NULL};
+    const char *iss = NULL;
     int64_t ttl_ms = DEFAULT_TTL_MS;
     if (!c->o.sub)
         return cli_usage(c, "--sub is needed");
