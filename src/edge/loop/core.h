@@ -77,7 +77,7 @@ struct pc_loop_faults;
 /* 0 means the default given here. */
 struct pc_loop_config {
     unsigned cores;               /* 1 */
-    const int *cpus;              /* [cores], pin core i to cpus[i]; NULL or -1: not pinned */
+    const int *cpus;              /* [cores], copied: pin core i to cpus[i]; NULL, -1: not */
     unsigned extra_producers;     /* threads other than cores that post messages: 0 */
     unsigned mailbox_entries;     /* per extra producer and core, 1024; from core to core 256 */
     unsigned ring_entries;        /* submission queue, 1024; completion queue 4 x that */

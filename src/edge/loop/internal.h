@@ -150,6 +150,7 @@ struct core {
 struct pc_loop {
     struct pc_loop_config config;
     struct pc_listener listeners[PC_LISTENERS_MAX];
+    int cpus[PC_CORES_MAX];
     struct core **cores;
     pthread_mutex_t lock;
     pthread_cond_t changed;

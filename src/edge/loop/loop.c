@@ -132,6 +132,9 @@ int pc_loop_new(const struct pc_loop_config *config, struct pc_loop **ret_loop, 
     for (unsigned i = 0; i < checked.listener_count; i++)
         loop->listeners[i] = checked.listeners[i];
     loop->config.listeners = loop->listeners;
+    for (unsigned i = 0; i < checked.cores && checked.cpus; i++)
+        loop->cpus[i] = checked.cpus[i];
+    loop->config.cpus = checked.cpus ? loop->cpus : NULL;
     pthread_mutex_init(&loop->lock, NULL);
     pthread_cond_init(&loop->changed, NULL);
     atomic_init(&loop->stop_ns, INT64_MAX);
