@@ -196,7 +196,8 @@ int pc_mutation_of_token(struct pc_worker *w, struct pc_bytes token, const struc
     if (ret_wish->id.n == 0)
         return pc_mutation_refuse(ret_refusal, 400, "TOKEN_WITHOUT_ID",
                                   "the token has no jti: revoke its session or subject");
-    if (!ret_wish->ttl_ms && !ret_wish->expires_at_ms && v.token->exp_ms != INT64_MAX)
+    bool chosen = ret_wish->ttl_ms || ret_wish->expires_at_ms;
+    if (ret_wish->op == PC_OP_REVOKE && !chosen && v.token->exp_ms != INT64_MAX)
         ret_wish->expires_at_ms = pc_max_i64(v.token->exp_ms, w->core->now_ms + 1);
     return 0;
 }
