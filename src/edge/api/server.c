@@ -38,6 +38,7 @@ struct control {
     struct pc_protocol http, resp;
     struct pc_listener listeners[PC_CONFIG_LISTENERS_MAX];
     unsigned listener_count;
+    int cpus[PC_CORES_MAX]; /* the loop reads it when its threads start */
     int inotify_fd;
     bool announced;
 };
@@ -420,10 +421,9 @@ static int make_loop(struct control *c, struct pc_why *why)
 {
     struct pc_server *s = &c->server;
     const struct pc_config *config = s->started_as;
-    int cpus[PC_CORES_MAX];
     struct pc_loop_config o = {
         .cores = s->cores,
-        .cpus = pc_cpus_to_pin(config, s->cores, cpus) ? cpus : NULL,
+        .cpus = pc_cpus_to_pin(config, s->cores, c->cpus) ? c->cpus : NULL,
         .extra_producers = PC_EXTRA_PRODUCERS,
         .mailbox_entries =
             (unsigned)pc_max_u64(config->limits.writer_queue, 2 * PC_OFFLOAD_ENTRIES),
