@@ -138,6 +138,7 @@ int pc_loop_new(const struct pc_loop_config *config, struct pc_loop **ret_loop, 
     pthread_mutex_init(&loop->lock, NULL);
     pthread_cond_init(&loop->changed, NULL);
     atomic_init(&loop->stop_ns, INT64_MAX);
+    PC_ASSERT(checked.cores > 0);
     loop->cores = calloc(checked.cores, sizeof *loop->cores);
     err = loop->cores ? 0 : -ENOMEM;
     for (unsigned i = 0; i < checked.cores && !err; i++)
