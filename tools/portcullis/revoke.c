@@ -158,11 +158,31 @@ static void add_query(char *path, size_t size, const char *name, const char *val
     curl_free(escaped);
 }
 
+/* Times arrive as Unix seconds with a fraction, null where there is none. */
+static bool is_time(const char *key)
+{
+    static const char *const keys[] = {"since", "expires_at", "cleared_at", "cutoff"};
+    for (size_t i = 0; i < PC_COUNT(keys); i++)
+        if (strcmp(key, keys[i]) == 0)
+            return true;
+    return false;
+}
+
 static void print_member(const char *key, const json_t *value)
 {
-    char *text = json_is_string(value) ? NULL : json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
-    printf("%s: %s\n", key, text ? text : json_string_value(value) ? json_string_value(value) : "");
-    free(text);
+    char time[32];
+    if (json_is_null(value)) {
+        printf("%-10s -\n", key);
+    } else if (json_is_number(value) && is_time(key)) {
+        cli_format_time((int64_t)(json_number_value(value) * 1000), time);
+        printf("%-10s %s\n", key, time);
+    } else if (json_is_string(value)) {
+        printf("%-10s %s\n", key, json_string_value(value));
+    } else {
+        char *text = json_dumps(value, JSON_ENCODE_ANY | JSON_COMPACT);
+        printf("%-10s %s\n", key, text ? text : "");
+        free(text);
+    }
 }
 
 int cli_revocation_get(struct cli *c)
