@@ -23,9 +23,10 @@ static const cyaml_strval_t bool_words[] = {
 static const cyaml_schema_value_t word_schema = {
     CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, PC_CONFIG_TEXT_MAX)};
 
-/* What a failed load says: libcyaml's first message, and the first line it names. */
+/* What a failed load says: libcyaml's first message, and the first key and line it names. */
 struct complaint {
     char text[256];
+    char key[64];
     unsigned line;
 };
 
@@ -44,6 +45,8 @@ static void note(cyaml_log_t level, void *ctx, const char *fmt, va_list args)
         snprintf(c->text, sizeof c->text, "%s", strncmp(text, "Load: ", 6) == 0 ? text + 6 : text);
     if (!c->line && at && sscanf(at, "(line: %u", &line) == 1)
         c->line = line;
+    if (!c->key[0])
+        (void)sscanf(text, " in mapping field '%63[^']'", c->key);
 }
 
 /* ---- From rows to a schema. Its memory is the configuration's: small, and freed with it. ---- */
@@ -263,10 +266,12 @@ static int refuse_file(struct pc_config_loader *l, struct pc_bytes text, struct 
             continue;
         if (phrases[i].is_key)
             line = line_of_key(text, line + phrases[i].later, what + n);
-        return pc_fail(l->why, -EINVAL, "%s:%u: %s \"%s\"", l->origin, line, phrases[i].words,
-                       what + n);
+        return pc_fail(l->why, -EINVAL, "%s:%u: %s%s%s \"%s\"", l->origin, line,
+                       phrases[i].is_key ? "" : c->key, phrases[i].is_key ? "" : ": ",
+                       phrases[i].words, what + n);
     }
-    return pc_fail(l->why, -EINVAL, "%s:%u: %s", l->origin, line, what);
+    return pc_fail(l->why, -EINVAL, "%s:%u: %s%s%s", l->origin, line, c->key, c->key[0] ? ": " : "",
+                   what);
 }
 
 static int load_text(struct pc_config_loader *l, struct pc_bytes text, bool append)

@@ -254,6 +254,7 @@ export function cli(args, { input, env = {}, cwd } = {}) {
     const child = execFile(path.join(BIN, 'portcullis'), args, {
       env: { ...process.env, ...env }, cwd, maxBuffer: 64 << 20, timeout: START_LIMIT_MS,
     }, (error, stdout, stderr) => resolve({ code: error ? error.code ?? error.signal : 0, stdout, stderr }));
+    child.stdin.on('error', () => {}); // it may end without reading
     child.stdin.end(input ?? '');
   });
 }
@@ -263,7 +264,7 @@ export function run(command, args, { input, ...options } = {}) {
   return new Promise((resolve) => {
     const child = execFile(command, args, { maxBuffer: 64 << 20, timeout: 120_000, ...options },
       (error, stdout, stderr) => resolve({ code: error ? error.code ?? error.signal : 0, stdout, stderr, missing: error?.code === 'ENOENT' }));
-    child.stdin?.end(input ?? '');
+    child.stdin?.on('error', () => {}).end(input ?? '');
   });
 }
 
