@@ -115,7 +115,8 @@ int main(int argc, char **argv)
     struct pc_server_options o = {.config = {.environ = environ}};
     struct pc_why why = {{0}};
     if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "--help") == 0)) {
-        printf("portcullis-edge " PC_VERSION "\n%s", argv[1][2] == 'h' ? usage : "");
+        printf("portcullis-edge " PC_VERSION ", BoringSSL (" PC_BORINGSSL_ORIGIN ")\n%s",
+               argv[1][2] == 'h' ? usage : "");
         return 0;
     }
     if (parse(argc, argv, &o) < 0)
