@@ -108,8 +108,8 @@ class Peer:
 
 
 class Rig:
-    def __init__(self, bin_dir, directory):
-        self.bin, self.directory = bin_dir, directory
+    def __init__(self, bin_dir, directory, near_only=True):
+        self.bin, self.directory, self.near_only = bin_dir, directory, near_only
         self.peers = []
         self.far_runs = 0
         os.makedirs(directory, exist_ok=True)
@@ -168,7 +168,7 @@ http {{
     # --- running -------------------------------------------------------------------------
 
     def bounce_ns(self):
-        if SERVER_CPU == LOAD_CPU:
+        if SERVER_CPU == LOAD_CPU or not self.near_only:
             return 0.0
         out = subprocess.run([self.tool("perf-cache-bounce"), str(SERVER_CPU), str(LOAD_CPU)],
                              check=True, capture_output=True, text=True).stdout
@@ -184,7 +184,7 @@ http {{
         return json.loads(done.stdout)
 
     def one_run(self, peer, requests, options):
-        for _ in range(FAR_RETRIES):
+        for _ in range(FAR_RETRIES if self.near_only else 1):
             before_ns = self.bounce_ns()
             peer.resume()
             cpu_before_s = peer.cpu_s()
