@@ -275,9 +275,29 @@ static void reset_call(struct http_conn *h, struct pc_conn *c)
     h->body_raw = h->body_n = 0;
 }
 
+/* Behind this prefix stands the path of somebody else's request. Its dots must not lead out of the
+ * prefix to an endpoint of ours, whose 200 the gateway would take for an allow. */
+static bool climbs_out(struct pc_bytes raw, uint8_t *scratch)
+{
+    static const struct pc_bytes prefixes[] = {
+        {(const uint8_t *)"/v1/auth/envoy/",     15},
+        {(const uint8_t *)"/api/v1/auth/envoy/", 19}
+    };
+    struct pc_bytes path;
+    for (size_t i = 0; i < PC_COUNT(prefixes); i++) {
+        size_t n = prefixes[i].n - 1; /* the rest begins with the slash */
+        if (raw.n > n && memcmp(raw.p, prefixes[i].p, prefixes[i].n) == 0)
+            return pc_path_canonical(pc_bytes_of(raw.p + n, raw.n - n), scratch,
+                                     PC_CANONICAL_PATH_MAX, &path) < 0;
+    }
+    return false;
+}
+
 static bool canonical_path(struct pc_call *call, const struct pc_http_request *r, uint8_t *scratch)
 {
-    if (pc_path_canonical(pc_http_path(r), scratch, PC_CANONICAL_PATH_MAX, &call->path) == 0)
+    struct pc_bytes raw = pc_http_path(r);
+    if (!climbs_out(raw, scratch) &&
+        pc_path_canonical(raw, scratch, PC_CANONICAL_PATH_MAX, &call->path) == 0)
         return true;
     pc_call_reply_error(call, 400, "PATH_AMBIGUOUS",
                         "the path holds an encoded slash, a backslash, a control byte, a double "
