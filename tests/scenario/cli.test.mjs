@@ -25,6 +25,17 @@ function environment(dir, more = {}) {
 
 const command = (dir, args, options = {}) => cli(args, { cwd: path.dirname(dir), ...options, env: environment(dir, options.env) });
 
+// What these tests started and is still alive.
+const alive = new Set();
+process.on('exit', () => { for (const child of alive) child.kill('SIGKILL'); });
+
+function start(args, options) {
+  const child = spawn(path.join(BIN, 'portcullis'), ['serve', ...args], options);
+  alive.add(child);
+  child.on('close', () => alive.delete(child));
+  return child;
+}
+
 class Serve {
   constructor({ wish = {}, args = [], env = {} } = {}) {
     this.dir = path.join(scratch('serve'), 'data');
@@ -41,11 +52,10 @@ class Serve {
 
   start(args = []) {
     this.log = '';
-    this.child = spawn(path.join(BIN, 'portcullis'), ['serve', ...args], {
+    this.child = start(args, {
       env: environment(this.dir, { SECRET_OF_THE_CALLER: 'x', ...this.env }), cwd: path.dirname(this.dir), stdio: ['ignore', 'pipe', 'pipe'],
     });
     const { child } = this;
-    process.on('exit', () => child.kill('SIGKILL'));
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes) => { this.log += bytes; });
     this.exited = new Promise((resolve) => { child.on('close', (code, signal) => resolve(code ?? signal)); });
   }
@@ -168,8 +178,7 @@ test('a data directory that others may read is made private', async () => {
   fs.mkdirSync(dir);
   fs.chmodSync(dir, 0o755);
   fs.writeFileSync(path.join(dir, 'fake.json'), '{"exit":0}');
-  const serve = spawn(path.join(BIN, 'portcullis'), ['serve'], { env: environment(dir), stdio: 'ignore' });
-  process.on('exit', () => serve.kill('SIGKILL'));
+  const serve = start([], { env: environment(dir), stdio: 'ignore' });
   await until('the mode', () => (fs.statSync(dir).mode & 0o777) === 0o700);
   serve.kill('SIGKILL');
 });
@@ -215,6 +224,28 @@ test('--dev makes an issuer and an administrator once, for the owner only', with
   assert.equal(fs.readFileSync(path.join(serve.dir, 'dev/jwks.json'), 'utf8'), jwks);
   assert.equal(await serve.stop(), 0);
 }));
+
+test('sockets that systemd passes are taken by name, and their files stay', async () => {
+  const dir = path.join(scratch('inherit'), 'data');
+  const socket = path.join(path.dirname(dir), 'http.sock');
+  fs.mkdirSync(dir, { mode: 0o700 });
+  // A shell cannot set LISTEN_PID before it knows its own pid, and keeps it over exec.
+  const program = `
+import os, socket, sys
+s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(16)
+os.dup2(s.fileno(), 3); os.set_inheritable(3, True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS='1', LISTEN_FDNAMES='http')
+os.execv(sys.argv[2], [sys.argv[2], 'serve'])`;
+  const serve = spawn('python3', ['-c', program, socket, path.join(BIN, 'portcullis')], {
+    env: environment(dir, { PORTCULLIS_LISTENERS_0_ADDRESS: `unix:${socket}`, PORTCULLIS_HTTP_PORT: undefined }), stdio: 'ignore',
+  });
+  alive.add(serve);
+  const exited = new Promise((resolve) => { serve.on('close', resolve); });
+  assert.equal((await until('an answer', () => once(`unix:${socket}`, 'GET', '/readiness'))).status, 200);
+  serve.kill('SIGTERM');
+  assert.equal(await within('serve to end', exited), 0);
+  assert.ok(fs.existsSync(socket));
+});
 
 // ---- revoke, check, status ----
 

@@ -62,6 +62,7 @@ int serve_open_sockets(struct serve *s, const struct cli *c)
         const struct pc_config_listener *l = &s->config->listeners[i];
         struct pc_why why;
         int fd = take_inherited(c, l->name);
+        s->inherited[i] = fd >= 0;
         if (fd < 0 &&
             pc_listener_open(l->address, (int)l->backlog, (mode_t)l->unix_mode, &fd, &why))
             return cli_fail(CLI_NO, "listeners[%u].address: %s", i, why.text);
@@ -78,7 +79,8 @@ static void close_sockets(struct serve *s)
 {
     for (unsigned i = 0; i < s->socket_count; i++) {
         close(s->sockets[i]);
-        pc_listener_unlink(s->config->listeners[i].address);
+        if (!s->inherited[i])
+            pc_listener_unlink(s->config->listeners[i].address);
     }
     s->socket_count = 0;
 }

@@ -13,6 +13,7 @@ struct serve {
     char edge[CLI_PATH_MAX]; /* the program */
     char *argv[16];          /* its arguments, terminated by NULL */
     int sockets[PC_CONFIG_LISTENERS_MAX];
+    bool inherited[PC_CONFIG_LISTENERS_MAX]; /* somebody else's: its file stays when we end */
     unsigned socket_count;
     char names[PC_CONFIG_LISTENERS_MAX * 40]; /* LISTEN_FDNAMES */
     char **env;                               /* its environment but for the LISTEN_ variables */

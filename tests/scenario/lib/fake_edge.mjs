@@ -67,7 +67,7 @@ const server = http.createServer((request, response) => {
 const names = process.env.LISTEN_FDNAMES.split(':');
 server.listen({ fd: 3 + names.indexOf('http') }, () => {
   fs.writeFileSync(file('listeners.json'), JSON.stringify({
-    listeners: [{ name: 'http', address: `127.0.0.1:${server.address().port}` }],
+    listeners: [{ name: 'http', address: server.address()?.port ? `127.0.0.1:${server.address().port}` : 'unix' }],
   }));
   note({ event: 'ready' });
 });
