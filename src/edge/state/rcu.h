@@ -12,8 +12,8 @@
  *
  * liburcu is not instrumented, so ThreadSanitizer cannot see that a grace period orders readers
  * before the retire function. The annotations tell it exactly that and no more: what a reader did
- * before its last quiescent state happens before a retire function that starts later. A read
- * after that quiescent state is still reported as a race. */
+ * before its last quiescent state happens before a retire function that starts later, which
+ * happens before the end of a barrier. A read after that quiescent state is still a race. */
 #ifndef PC_EDGE_STATE_RCU_H
 #define PC_EDGE_STATE_RCU_H
 
@@ -39,17 +39,22 @@ extern "C" {
 #if PC_RCU_TSAN
 void __tsan_acquire(void *addr);
 void __tsan_release(void *addr);
-/* One object for the whole process stands for "all quiescent states so far". Never written. */
-__attribute__((weak)) char pc_rcu_tsan_grace;
+/* Two objects for the whole process stand for "all quiescent states so far" and "all retire
+ * functions so far". Never written. */
+__attribute__((weak)) char pc_rcu_tsan_grace, pc_rcu_tsan_retired;
 #define PC_RCU_TSAN_ACQUIRE(addr) __tsan_acquire((void *)(addr))
 #define PC_RCU_TSAN_RELEASE(addr) __tsan_release((void *)(addr))
 #define PC_RCU_TSAN_QUIESCENT()   __tsan_release(&pc_rcu_tsan_grace)
 #define PC_RCU_TSAN_GRACE()       __tsan_acquire(&pc_rcu_tsan_grace)
+#define PC_RCU_TSAN_RETIRED()     __tsan_release(&pc_rcu_tsan_retired)
+#define PC_RCU_TSAN_BARRIER()     __tsan_acquire(&pc_rcu_tsan_retired)
 #else
 #define PC_RCU_TSAN_ACQUIRE(addr) ((void)0)
 #define PC_RCU_TSAN_RELEASE(addr) ((void)0)
 #define PC_RCU_TSAN_QUIESCENT()   ((void)0)
 #define PC_RCU_TSAN_GRACE()       ((void)0)
+#define PC_RCU_TSAN_RETIRED()     ((void)0)
+#define PC_RCU_TSAN_BARRIER()     ((void)0)
 #endif
 
 /* The two accessors (I1). Acquire instead of consume: compilers promote it anyway, and it is free
@@ -107,6 +112,7 @@ static inline void pc_rcu_run_retired(struct rcu_head *rcu)
     PC_RCU_TSAN_ACQUIRE(head);
     PC_RCU_TSAN_GRACE();
     head->fn(head);
+    PC_RCU_TSAN_RETIRED();
 }
 
 /* Calls fn(head) after a grace period, on another thread (I3). The caller is registered and
@@ -127,6 +133,7 @@ static inline void pc_rcu_barrier(void)
     if (online)
         pc_rcu_offline();
     urcu_qsbr_barrier();
+    PC_RCU_TSAN_BARRIER();
     if (online)
         pc_rcu_online();
 }
