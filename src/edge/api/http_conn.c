@@ -11,7 +11,17 @@
 #include "edge/wire/forwarded.h"
 #include "edge/wire/path.h"
 
-enum http_deadline { DEADLINE_HEADER, DEADLINE_BODY, DEADLINE_IDLE, DEADLINE_REQUEST };
+enum http_deadline {
+    DEADLINE_HEADER,
+    DEADLINE_BODY,
+    DEADLINE_IDLE,
+    DEADLINE_REQUEST,
+    DEADLINE_DRAIN
+};
+
+/* While the server stops, a connection without a request gets this long to send one: what was on
+ * its way is answered, with Connection: close, and nobody is refused. */
+#define DRAIN_MS 1000
 
 enum http_stage { STAGE_HEAD, STAGE_BODY };
 
@@ -483,10 +493,20 @@ static void http_closed(struct pc_conn *c)
     free(c->user);
 }
 
+static bool is_idle(const struct http_conn *h)
+{
+    return h->stage == STAGE_HEAD && !pc_http1_started(&h->req) && !h->call.parked;
+}
+
 static void http_timeout(struct pc_conn *c, unsigned deadline)
 {
     struct http_conn *h = http_of(c);
-    if (deadline == DEADLINE_IDLE || (h->stage == STAGE_HEAD && !pc_http1_started(&h->req))) {
+    if (deadline == DEADLINE_DRAIN) {
+        if (is_idle(h))
+            pc_conn_close_after_flush(c);
+        return;
+    }
+    if (deadline == DEADLINE_IDLE || is_idle(h)) {
         pc_conn_abort(c);
         return;
     }
@@ -507,8 +527,8 @@ static void http_drain(struct pc_conn *c)
     struct http_conn *h = http_of(c);
     h->draining = true;
     h->call.keep_alive = false;
-    if (h->stage == STAGE_HEAD && !pc_http1_started(&h->req) && !h->call.parked)
-        pc_conn_close_after_flush(c);
+    if (is_idle(h))
+        pc_conn_deadline(c, DEADLINE_DRAIN);
 }
 
 /* The call was parked and is answered now: go on reading. */
@@ -539,7 +559,8 @@ void pc_http_protocol_init(struct pc_protocol *p, const struct pc_config *c)
         .deadline_ms = {[DEADLINE_HEADER] = (uint32_t)c->http.header_timeout_ms,
                         [DEADLINE_BODY] = (uint32_t)c->http.body_timeout_ms,
                         [DEADLINE_IDLE] = (uint32_t)c->http.idle_timeout_ms,
-                        [DEADLINE_REQUEST] = (uint32_t)c->http.request_timeout_ms},
+                        [DEADLINE_REQUEST] = (uint32_t)c->http.request_timeout_ms,
+                        [DEADLINE_DRAIN] = DRAIN_MS},
  /* Head and body must be seen whole, with room for the framing of chunks. */
         .input_max_bytes =
             c->http.request_line_bytes + c->http.header_bytes + 2 * c->http.body_bytes + 4096,

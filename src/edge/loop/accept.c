@@ -6,7 +6,7 @@
  * is assigned, before its core has seen it, and shrinks when the core has closed it. Measured with
  * 64 connections on 4 cores, fullest core over the mean: accepting the same socket on every ring
  * 4.0 (the kernel wakes one of them, always the same), SO_REUSEPORT 1.28 on average and up to 1.8
- * (it hashes), this at most 1.06. A gateway keeps few connections for long, so exact beats fast
+ * (it hashes), this at most 1.25. A gateway keeps few connections for long, so exact beats fast
  * here; a hand-over costs one wake-up per connection, not per request. */
 #include "edge/loop/internal.h"
 
