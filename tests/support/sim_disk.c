@@ -93,7 +93,7 @@ static void *grown(void *p, size_t n, size_t *cap, size_t each)
 static void image_resize(struct image *m, size_t n)
 {
     if (n > m->cap) {
-        m->cap = n;
+        m->cap = n > 2 * m->cap ? n : 2 * m->cap;
         m->p = realloc(m->p, m->cap);
         PC_ASSERT(m->p);
     }
