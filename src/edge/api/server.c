@@ -446,6 +446,20 @@ static int make_loop(struct control *c, struct pc_why *why)
     return pc_loop_new(&o, &s->loop, why);
 }
 
+/* What runs, with what: the first thing to read in any report. */
+static void log_start(const struct pc_server *s)
+{
+    static const char *const durability[] = {"group", "async", "none"};
+    struct pc_log *l = pc_log_begin(PC_LOG_INFO, "started");
+    pc_log_str(l, "version", PC_VERSION);
+    pc_log_str(l, "tls_library", "BoringSSL (" PC_BORINGSSL_ORIGIN ")");
+    pc_log_u64(l, "cores", s->cores);
+    pc_log_str(l, "durability", durability[s->started_as->durability]);
+    pc_log_bool(l, "io_uring_no_iowait", pc_loop_features(s->loop) & PC_FEATURE_NO_IOWAIT);
+    pc_log_bool(l, "development_mode", s->started_as->dev);
+    pc_log_end(l);
+}
+
 int pc_server_start(const struct pc_server_options *o, struct pc_server **ret_s, struct pc_why *why)
 {
     struct control *c = calloc(1, sizeof *c);
@@ -478,6 +492,7 @@ int pc_server_start(const struct pc_server_options *o, struct pc_server **ret_s,
         return rc;
     }
     watch_keys(c);
+    log_start(s);
     *ret_s = s;
     return 0;
 }
