@@ -1,0 +1,115 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# The example configurations of tools/examples in front of an application: real gateways, the real
+# server. Envoy and Traefik are not in Debian; of Envoy the requests it would send are checked.
+root=$(cd "$(dirname "$0")/../.." && pwd)
+# shellcheck source=tests/scenario/lib/serve.sh
+. "$root/tests/scenario/lib/serve.sh"
+PATH=$PATH:/usr/sbin
+serve_dev
+application=$(free_port)
+node "$root/tests/scenario/lib/upstream.mjs" "$application" 9>&- &
+started+=($!)
+
+mint() { "$PC_BIN/portcullis" token mint --ttl 15m "$@"; }
+status() { # URL curl options...
+    curl -s -o "$work/body" -w '%{http_code}' --path-as-is "$@"
+}
+answers() { [ "$(status "http://127.0.0.1:$1/")" != 000 ]; }
+until_true "the application" answers "$application"
+
+# The example with its addresses replaced by ours.
+example() { # file, port of the gateway
+    sed "s/127\.0\.0\.1:8080/$http/g; s/127\.0\.0\.1:9000/127.0.0.1:$application/g; s/127\.0\.0\.1:8000/127.0.0.1:$2/g" \
+        "$root/tools/examples/$1"
+}
+
+# What every gateway has to do. Identity is compared as the application saw it; nginx leaves empty
+# headers out, others pass them on empty: jq's // makes them the same.
+check_gateway() { # name, port
+    local name=$1 gateway=http://127.0.0.1:$2 token seen code
+    token=$(mint --sub alice --client web --scope 'read write')
+    expect "$name: a valid token is let through" 200 \
+        "$(status "$gateway/orders?a=1" -H "Authorization: Bearer $token" -H 'X-Portcullis-Subject: root' \
+            -H 'X-Portcullis-Session: forged' -H 'X-Portcullis-Roles: admin')"
+    seen=$(jq -r '[.path, (.headers | .["x-portcullis-subject"], .["x-portcullis-client"], .["x-portcullis-scopes"],
+        .["x-portcullis-issuer"], .["x-portcullis-session"] // "", .["x-portcullis-roles"] // "")] | join("|")' "$work/body")
+    expect "$name: the application sees who it is, and nothing the client forged" \
+        "/orders?a=1|alice|web|read write|portcullis-dev||" "$seen"
+    expect "$name: a body reaches the application" 200 \
+        "$(status "$gateway/orders" -H "Authorization: Bearer $token" -d 'some=body')"
+    expect "$name: no token is 401" 401 "$(status "$gateway/orders" -D "$work/headers")"
+    if grep -qi '^www-authenticate: bearer' "$work/headers"; then
+        pass "$name: the challenge reaches the client"
+    else
+        fail "$name: the challenge reaches the client" "$(cat "$work/headers")"
+    fi
+    expect "$name: a broken token is 401" 401 "$(status "$gateway/" -H "Authorization: Bearer ${token}x")"
+    for path in /a%2fb '/..%5cadmin' /a%252e%252e/b /../x '/a/..;/b'; do
+        code=$(status "$gateway$path" -H "Authorization: Bearer $token")
+        expect "$name: $path is refused" 400 "$code"
+    done
+    "$PC_BIN/portcullis" revoke --token-file - <<<"$token" >"$work/revoked.log" 2>&1 ||
+        fail "$name: revoking" "$(cat "$work/revoked.log")"
+    expect "$name: the revoked token is 401 at once" 401 "$(status "$gateway/orders" -H "Authorization: Bearer $token")"
+}
+
+nginx_example() {
+    local port
+    port=$(free_port)
+    example nginx.conf "$port" >"$work/site.conf"
+    cat >"$work/nginx.conf" <<END
+daemon off;
+worker_processes 1;
+pid $work/nginx.pid;
+error_log $work/nginx.log notice;
+events {}
+http {
+    access_log off;
+    client_body_temp_path $work/nginx-body;
+    proxy_temp_path $work/nginx-proxy;
+    fastcgi_temp_path $work/nginx-fastcgi;
+    uwsgi_temp_path $work/nginx-uwsgi;
+    scgi_temp_path $work/nginx-scgi;
+    include $work/site.conf;
+}
+END
+    nginx -p "$work" -c "$work/nginx.conf" >"$work/nginx-start.log" 2>&1 9>&- &
+    started+=($!)
+    until_true nginx answers "$port" && check_gateway nginx "$port"
+}
+
+haproxy_example() {
+    local port
+    port=$(free_port)
+    example haproxy.cfg "$port" >"$work/haproxy.cfg"
+    cp "$root/tools/examples/haproxy.lua" "$work/"
+    haproxy -f "$work/haproxy.cfg" >"$work/haproxy.log" 2>&1 9>&- &
+    started+=($!)
+    until_true haproxy answers "$port" && check_gateway haproxy "$port"
+}
+
+# Envoy's ext_authz sends the original method and path behind the prefix of envoy.yaml.
+envoy_requests() {
+    local prefix=http://$http/v1/auth/envoy token path
+    token=$(mint --sub alice)
+    expect "envoy: POST behind the prefix is allowed" 200 \
+        "$(status "$prefix/orders?a=1" -X POST -H 'Content-Length: 0' -H "Authorization: Bearer $token")"
+    expect "envoy: no token is 401" 401 "$(status "$prefix/orders")"
+    for path in /../../../health /x/../../../../readiness /%2e%2e/%2e%2e/%2e%2e/liveness /x/../../../../ /a%2fb /..; do
+        expect "envoy: $path behind the prefix is refused without a token" 400 "$(status "$prefix$path")"
+    done
+}
+
+for program in nginx haproxy; do
+    if command -v $program >/dev/null; then
+        ${program}_example
+    else
+        fail "$program" "not installed: tools/packages test"
+    fi
+done
+envoy_requests
+for program in envoy traefik; do
+    skip "$program itself in front of the server" "Debian 12 does not package it"
+done
+exit $failed
