@@ -139,8 +139,7 @@ int pc_server_run_on_writer(struct pc_server *s, int (*task)(struct pc_writer *,
 
 static int set_trust(struct pc_writer *w, struct pc_job *job)
 {
-    pc_writer_set_trust(w, job->task_arg);
-    return 0;
+    return pc_writer_set_trust(w, job->task_arg);
 }
 
 static int reload_trust(struct pc_server *s, const struct pc_config *c, struct pc_why *why)
@@ -149,7 +148,10 @@ static int reload_trust(struct pc_server *s, const struct pc_config *c, struct p
     int rc = pc_trust_load(c, &draft, why);
     struct pc_metrics_block *m = pc_metrics_main(s->metrics);
     pc_metric_inc(m, rc < 0 ? PC_M_JWKS_REFUSED : PC_M_JWKS_RELOADED);
-    return rc < 0 ? rc : pc_server_run_on_writer(s, set_trust, draft);
+    if (rc < 0)
+        return rc;
+    rc = pc_server_run_on_writer(s, set_trust, draft);
+    return rc < 0 ? pc_fail(why, rc, "no memory for the new keys") : 0;
 }
 
 static void publish_settings(struct pc_server *s, struct pc_settings *fresh)

@@ -128,15 +128,26 @@ int pc_writer_stamp(struct pc_writer *w, struct pc_job_item *item)
     return 0;
 }
 
-int pc_writer_reserve(struct pc_writer *w, uint32_t changes)
+void pc_room_add(struct pc_room *room, const struct pc_change *c)
 {
-    int rc = pc_scopes_reserve(&w->scopes, changes);
+    if (pc_scopes_holds(c->kind))
+        room->scopes++;
+    else if (pc_kind_has_cutoff(c->kind))
+        room->cutoffs++;
+    else
+        room->ids++;
+    room->publish |= pc_scopes_holds(c->kind) || pc_bytes_eq_str(c->issuer, "*");
+}
+
+int pc_writer_reserve(struct pc_writer *w, const struct pc_room *room)
+{
+    int rc = pc_scopes_reserve(&w->scopes, room->scopes);
     if (rc < 0)
         return rc;
-    if (!pc_revocations_has_room(w->tables->ids, changes) ||
-        !pc_revocations_has_room(w->tables->cutoffs, changes))
+    if (!pc_revocations_has_room(w->tables->ids, room->ids) ||
+        !pc_revocations_has_room(w->tables->cutoffs, room->cutoffs))
         return -ENOMEM;
-    return 0;
+    return room->publish ? pc_writer_reserve_publish(w) : 0;
 }
 
 static void apply_entry(struct pc_writer *w, struct pc_revocations *t, const struct pc_change *c)
@@ -222,16 +233,32 @@ static void free_retired(struct pc_rcu_head *head)
     free(r);
 }
 
+static int reserve_retired(struct pc_writer *w)
+{
+    if (!w->spare_retired)
+        w->spare_retired = malloc(sizeof(struct retired_trust));
+    return w->spare_retired ? 0 : -ENOMEM;
+}
+
+int pc_writer_reserve_publish(struct pc_writer *w)
+{
+    int rc = reserve_retired(w);
+    if (rc == 0 && !w->spare_draft)
+        rc = pc_trust_clone(pc_rcu_load(&w->tables->trust), &w->spare_draft);
+    return rc;
+}
+
 void pc_writer_publish(struct pc_writer *w, struct pc_trust *base)
 {
-    struct pc_trust *old = pc_rcu_load(&w->tables->trust), *draft = base;
-    struct retired_trust *retired = malloc(sizeof *retired);
-    /* A durable Change that cannot be shown must not be acknowledged: stop instead. */
-    PC_ASSERT(retired != NULL);
-    if (!draft) {
-        int rc = pc_trust_clone(old, &draft);
-        PC_ASSERT(rc == 0);
-    }
+    struct pc_trust *old = pc_rcu_load(&w->tables->trust);
+    struct pc_trust *draft = base ? base : w->spare_draft;
+    struct retired_trust *retired = w->spare_retired;
+    /* A durable Change that cannot be shown must not be acknowledged: both were reserved. */
+    PC_ASSERT(draft != NULL && retired != NULL);
+    if (base)
+        pc_trust_free(w->spare_draft); /* made from what is replaced now */
+    w->spare_draft = NULL;
+    w->spare_retired = NULL;
     work_in_scopes(w, draft);
     pc_trust_seal(draft, old);
     PC_ASSERT(draft->generation >= old->generation);
@@ -241,9 +268,14 @@ void pc_writer_publish(struct pc_writer *w, struct pc_trust *base)
     pc_rcu_retire(&retired->head, free_retired);
 }
 
-void pc_writer_set_trust(struct pc_writer *w, struct pc_trust *trust)
+int pc_writer_set_trust(struct pc_writer *w, struct pc_trust *trust)
 {
-    pc_writer_publish(w, trust);
+    int rc = reserve_retired(w);
+    if (rc < 0)
+        pc_trust_free(trust);
+    else
+        pc_writer_publish(w, trust);
+    return rc;
 }
 
 void pc_writer_look_up(struct pc_writer *w, const struct pc_change *c,

@@ -166,7 +166,7 @@ static void do_snapshot(struct pc_writer *w)
                           memory_order_release);
 }
 
-static bool background_work(struct pc_writer *w)
+bool pc_background_work(struct pc_writer *w)
 {
     bool did = false;
     if (pc_journal_wants_segment(w->journal))
@@ -186,7 +186,7 @@ static void *background_main(void *arg)
     pthread_setname_np(pthread_self(), "pc-background");
     pc_rcu_thread_register();
     while (!atomic_load_explicit(&bg->stop, memory_order_acquire)) {
-        bool did = background_work(w);
+        bool did = pc_background_work(w);
         pc_rcu_quiescent();
         if (did)
             continue;
@@ -208,16 +208,22 @@ static void *background_main(void *arg)
 int pc_background_start(struct pc_writer *w, struct pc_why *why)
 {
     int rc = -pthread_create(&w->background.thread, NULL, background_main, w);
-    return rc < 0 ? pc_fail(why, rc, "cannot start the background thread: %s", pc_strerror(rc)) : 0;
+    if (rc < 0)
+        return pc_fail(why, rc, "cannot start the background thread: %s", pc_strerror(rc));
+    w->background.running = true;
+    return 0;
 }
 
 void pc_background_stop(struct pc_writer *w)
 {
-    atomic_store_explicit(&w->background.stop, true, memory_order_seq_cst);
-    pc_waker_notify(w->background.waker);
-    pc_rcu_offline();
-    pthread_join(w->background.thread, NULL);
-    pc_rcu_online();
+    if (w->background.running) {
+        atomic_store_explicit(&w->background.stop, true, memory_order_seq_cst);
+        pc_waker_notify(w->background.waker);
+        pc_rcu_offline();
+        pthread_join(w->background.thread, NULL);
+        pc_rcu_online();
+        w->background.running = false;
+    }
     pc_background_collect(w);
 }
 

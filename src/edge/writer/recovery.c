@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "base/random.h"
 #include "base/sha256.h"
 #include "edge/state/rcu.h"
 
@@ -44,7 +43,10 @@ static int apply_record(struct recovery *r, struct pc_bytes bytes, uint64_t posi
                        "record %" PRIu64 " is intact but not understood: it was written by a newer "
                        "version",
                        position);
-    int rc = pc_writer_reserve(r->w, 1);
+    struct pc_room room = {0};
+    pc_room_add(&room, &c);
+    room.publish = false; /* once, at the end */
+    int rc = pc_writer_reserve(r->w, &room);
     if (rc < 0)
         return pc_fail(r->why, rc, "no memory to replay record %" PRIu64, position);
     if (!c.remote)
@@ -145,8 +147,8 @@ int pc_writer_recover(struct pc_writer *w, struct pc_why *why)
         .ops = w->o.files,
         .segment_bytes = w->o.segment_bytes,
         .recover = w->o.recover,
-        .incarnation = pc_random_u64() | 1,
-        .new_id = pc_random_u64() | 1,
+        .incarnation = w->o.random_u64(w->o.ctx) | 1,
+        .new_id = w->o.random_u64(w->o.ctx) | 1,
         .now_ms = pc_writer_wall(w),
         .pid = (int)getpid(),
     };
@@ -156,6 +158,9 @@ int pc_writer_recover(struct pc_writer *w, struct pc_why *why)
     int rc = pc_journal_open(&o, &replay, &w->journal, &w->recovered, why);
     if (rc < 0)
         return rc;
+    rc = pc_writer_reserve_publish(w);
+    if (rc < 0)
+        return pc_fail(why, rc, "no memory for the trust snapshot");
     pc_writer_publish(w, NULL);
     atomic_store(&w->snapshot_position, w->recovered.snapshot_position);
     w->last_snapshot_ms = pc_writer_wall(w);

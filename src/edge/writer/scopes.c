@@ -14,8 +14,6 @@ int pc_scopes_reserve(struct pc_scopes *s, size_t more)
 {
     /* A clear of an issuer touches two entries. */
     size_t need = s->count + 2 * more;
-    if (need > PC_SCOPES_MAX)
-        return PC_E_FULL;
     if (need <= s->cap)
         return 0;
     size_t cap = pc_max_u64(need, 2 * s->cap);

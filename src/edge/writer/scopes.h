@@ -12,7 +12,7 @@
 
 #include "link/change.h"
 
-#define PC_SCOPES_MAX 65536
+#define PC_SCOPES_MAX 65536 /* new ones beyond it are refused; what is durable is always taken */
 
 struct pc_scope {
     enum pc_kind kind; /* KEY, ISSUER or ALL */
@@ -41,8 +41,13 @@ static inline bool pc_scopes_holds(enum pc_kind kind)
 }
 
 void pc_scopes_free(struct pc_scopes *s);
-/* Room for one Change more: PC_E_FULL or -ENOMEM; pc_scopes_merge() cannot fail after it. */
+/* Room for `more` Changes, or -ENOMEM; pc_scopes_merge() cannot fail after it. */
 int pc_scopes_reserve(struct pc_scopes *s, size_t more);
+/* Whether `more` new Changes stay within the limit (a clear of an issuer makes two entries). */
+static inline bool pc_scopes_has_room(const struct pc_scopes *s, size_t more)
+{
+    return s->count + 2 * more <= PC_SCOPES_MAX;
+}
 /* Merges a Change of a kind it holds. True when something changed. */
 bool pc_scopes_merge(struct pc_scopes *s, const struct pc_change *c);
 /* NULL when there is none. `absolute` matters for ISSUER only. */

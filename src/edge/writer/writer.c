@@ -9,6 +9,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "base/random.h"
 #include "edge/state/rcu.h"
 
 #define ASSERT_ON_WRITER(w) PC_ASSERT(pthread_equal(pthread_self(), (w)->thread))
@@ -23,6 +24,12 @@ static int64_t system_mono(void *ctx)
 {
     (void)ctx;
     return pc_clock_mono_ns();
+}
+
+static uint64_t system_random(void *ctx)
+{
+    (void)ctx;
+    return pc_random_u64();
 }
 
 static void set_state(struct pc_writer *w, enum pc_writer_state state)
@@ -67,7 +74,7 @@ static bool fits(const struct pc_writer *w, const struct pc_job *job, size_t cos
     if (job->count && job->items[0].change.op != w->batch_op)
         return false;
     return w->batch_changes + job->count <= PC_JOURNAL_BATCH_RECORDS_MAX &&
-           w->batch_bytes + cost <= PC_JOB_BYTES_MAX;
+           w->batch_bytes + cost <= w->batch_bytes_max;
 }
 
 static bool add_to_batch(struct pc_writer *w, unsigned producer)
@@ -119,6 +126,7 @@ static bool queues_empty(const struct pc_writer *w)
 static int stamp_batch(struct pc_writer *w)
 {
     struct pc_buf b = pc_buf_of(w->encoded, PC_JOURNAL_BATCH_BYTES_MAX);
+    struct pc_room room = {0};
     size_t n = 0;
     for (size_t i = 0; i < w->batch_jobs; i++) {
         struct pc_job *job = w->batch[i];
@@ -127,6 +135,7 @@ static int stamp_batch(struct pc_writer *w)
             int rc = pc_writer_stamp(w, &job->items[k]);
             if (rc < 0)
                 return rc;
+            pc_room_add(&room, &job->items[k].change);
             size_t start = b.len;
             pc_change_encode(&job->items[k].change, &b);
             PC_ASSERT(!b.overflow && n < PC_JOURNAL_BATCH_RECORDS_MAX);
@@ -134,7 +143,9 @@ static int stamp_batch(struct pc_writer *w)
         }
     }
     PC_ASSERT(n == w->batch_changes);
-    return pc_writer_reserve(w, w->batch_changes);
+    if (room.scopes && !pc_scopes_has_room(&w->scopes, room.scopes))
+        return PC_E_FULL;
+    return pc_writer_reserve(w, &room);
 }
 
 static int sync_journal(struct pc_writer *w)
@@ -303,6 +314,15 @@ static void reap(struct pc_writer *w)
     pc_metric_add(w->o.metrics, PC_M_REVOCATIONS_EXPIRED, n);
 }
 
+/* It begins with a sync, which may be what finds the disk failing. */
+static int begin_snapshot(struct pc_writer *w)
+{
+    int rc = pc_background_snapshot(w);
+    if (pc_journal_failed(w->journal))
+        become_read_only(w, "the sync before a snapshot failed");
+    return rc;
+}
+
 static void maybe_snapshot(struct pc_writer *w, int64_t wall_ms)
 {
     uint64_t since = w->appended_bytes - w->snapshot_base_bytes;
@@ -310,7 +330,7 @@ static void maybe_snapshot(struct pc_writer *w, int64_t wall_ms)
     bool due = since >= w->o.snapshot_bytes || w->outbox_full ||
                (w->o.snapshot_interval_ms && since &&
                 wall_ms - w->last_snapshot_ms >= w->o.snapshot_interval_ms);
-    if (due && pc_background_snapshot(w) == 0)
+    if (due && begin_snapshot(w) == 0)
         w->last_snapshot_ms = wall_ms;
 }
 
@@ -370,11 +390,12 @@ static void start_failed(struct pc_writer *w, const struct pc_why *why)
     pc_log_event(PC_LOG_ERROR, "recovery_failed", "%s", w->why);
 }
 
-static bool bring_up(struct pc_writer *w)
+bool pc_writer_bring_up(struct pc_writer *w, bool with_background)
 {
     struct pc_why why = {{0}};
     int64_t start = pc_writer_mono(w);
-    if (pc_writer_recover(w, &why) < 0 || pc_background_start(w, &why) < 0) {
+    ASSERT_ON_WRITER(w);
+    if (pc_writer_recover(w, &why) < 0 || (with_background && pc_background_start(w, &why) < 0)) {
         start_failed(w, &why);
         return false;
     }
@@ -388,7 +409,17 @@ static bool bring_up(struct pc_writer *w)
     return true;
 }
 
-static void shut_down(struct pc_writer *w)
+bool pc_writer_turn(struct pc_writer *w)
+{
+    bool busy = work(w);
+    timers(w);
+    pc_rcu_quiescent();
+    if (!busy)
+        seal_when_idle(w);
+    return busy;
+}
+
+void pc_writer_shut_down(struct pc_writer *w)
 {
     struct pc_why why = {{0}};
     while (work(w))
@@ -402,28 +433,27 @@ static void shut_down(struct pc_writer *w)
         pc_log_event(PC_LOG_WARN, "snapshot_failed", "%s", why.text);
 }
 
+void pc_writer_close(struct pc_writer *w)
+{
+    ASSERT_ON_WRITER(w);
+    pc_metric_set(w->o.metrics, PC_M_READY, 0);
+    pc_journal_close(w->journal);
+    w->journal = NULL;
+}
+
 static void *writer_main(void *arg)
 {
     struct pc_writer *w = arg;
     w->thread = pthread_self();
-    ASSERT_ON_WRITER(w);
     pthread_setname_np(w->thread, "pc-writer");
     pc_rcu_thread_register();
-    if (bring_up(w)) {
-        while (!atomic_load_explicit(&w->stop, memory_order_acquire)) {
-            bool busy = work(w);
-            timers(w);
-            pc_rcu_quiescent();
-            if (!busy) {
-                seal_when_idle(w);
+    if (pc_writer_bring_up(w, true)) {
+        while (!atomic_load_explicit(&w->stop, memory_order_acquire))
+            if (!pc_writer_turn(w))
                 sleep_until_work(w);
-            }
-        }
-        shut_down(w);
+        pc_writer_shut_down(w);
     }
-    pc_metric_set(w->o.metrics, PC_M_READY, 0);
-    pc_journal_close(w->journal);
-    w->journal = NULL;
+    pc_writer_close(w);
     pc_rcu_thread_unregister();
     return NULL;
 }
@@ -456,6 +486,8 @@ static void free_memory(struct pc_writer *w)
     pc_waker_free(w->waker);
     pc_waker_free(w->background.waker);
     pc_scopes_free(&w->scopes);
+    pc_trust_free(w->spare_draft);
+    free(w->spare_retired);
     free(w->background.scopes);
     free(w->queues);
     free(w->held);
@@ -466,29 +498,51 @@ static void free_memory(struct pc_writer *w)
     free(w);
 }
 
-int pc_writer_start(const struct pc_writer_options *options, struct pc_writer **ret_w,
-                    struct pc_why *why)
+int pc_writer_new(const struct pc_writer_options *options, struct pc_writer **ret_w,
+                  struct pc_why *why)
 {
     PC_ASSERT(options->producers > 0 && options->producers <= PC_WRITER_PRODUCERS_MAX);
     struct pc_writer *w = calloc(1, sizeof *w);
     if (!w)
         return pc_fail(why, -ENOMEM, "no memory for the writer");
     w->o = *options;
+    /* A batch goes into one segment, behind two sectors at most of headers and padding. */
+    uint32_t segment = options->segment_bytes ? options->segment_bytes : PC_JOURNAL_SEGMENT_BYTES;
+    PC_ASSERT(segment >= PC_JOURNAL_SEGMENT_BYTES_MIN);
+    w->batch_bytes_max = pc_min_u64(PC_JOB_BYTES_MAX, segment - 1024);
     w->o.queue_jobs = options->queue_jobs ? options->queue_jobs : PC_WRITER_QUEUE_JOBS;
     w->o.wall_ms = options->wall_ms ? options->wall_ms : system_wall;
     w->o.mono_ns = options->mono_ns ? options->mono_ns : system_mono;
+    w->o.random_u64 = options->random_u64 ? options->random_u64 : system_random;
     w->tables = options->tables;
+    w->thread = pthread_self();
     int rc = make_queues(w);
     if (rc == 0)
         rc = pc_waker_new(&w->waker);
     if (rc == 0)
         rc = pc_waker_new(&w->background.waker);
-    if (rc == 0)
-        rc = -pthread_create(&w->thread, NULL, writer_main, w);
     if (rc < 0) {
         free_memory(w);
         return pc_fail(why, rc, "cannot start the writer: %s", pc_strerror(rc));
     }
+    *ret_w = w;
+    return 0;
+}
+
+int pc_writer_start(const struct pc_writer_options *options, struct pc_writer **ret_w,
+                    struct pc_why *why)
+{
+    struct pc_writer *w;
+    int rc = pc_writer_new(options, &w, why);
+    if (rc < 0)
+        return rc;
+    pthread_t thread;
+    rc = -pthread_create(&thread, NULL, writer_main, w);
+    if (rc < 0) {
+        free_memory(w);
+        return pc_fail(why, rc, "cannot start the writer: %s", pc_strerror(rc));
+    }
+    w->joinable = thread;
     w->thread_running = true;
     *ret_w = w;
     return 0;
@@ -499,7 +553,7 @@ int pc_writer_stop(struct pc_writer *w)
     if (w->thread_running) {
         atomic_store_explicit(&w->stop, true, memory_order_seq_cst);
         pc_waker_notify(w->waker);
-        pthread_join(w->thread, NULL);
+        pthread_join(w->joinable, NULL);
         w->thread_running = false;
     }
     return atomic_load(&w->state) == PC_WRITER_READY ? 0 : PC_E_READ_ONLY;
@@ -537,7 +591,7 @@ int pc_writer_begin_snapshot(struct pc_writer *w)
 {
     ASSERT_ON_WRITER(w);
     pc_background_collect(w);
-    return pc_background_snapshot(w);
+    return begin_snapshot(w);
 }
 
 bool pc_writer_ready(const struct pc_writer *w)

@@ -64,6 +64,7 @@ struct pc_writer_options {
     void *ctx;
     int64_t (*wall_ms)(void *ctx); /* clocks; NULL = the real ones */
     int64_t (*mono_ns)(void *ctx);
+    uint64_t (*random_u64)(void *ctx); /* names of starts; NULL = the real one */
     struct pc_metrics_block *metrics;
 };
 
@@ -98,8 +99,9 @@ void pc_writer_look_up(struct pc_writer *w, const struct pc_change *c,
                        struct pc_revocation_state *ret_state);
 /* For a job's task: the wall clock is right, expired entries may be removed again. */
 void pc_writer_confirm_clock(struct pc_writer *w);
-/* For a job's task: publishes issuers and keys built anew; takes over trust. */
-void pc_writer_set_trust(struct pc_writer *w, struct pc_trust *trust);
+/* For a job's task: publishes issuers and keys built anew; takes over trust. -ENOMEM: nothing was
+ * changed. */
+int pc_writer_set_trust(struct pc_writer *w, struct pc_trust *trust);
 /* For a job's task: begins a snapshot; -EBUSY while one is being written. */
 int pc_writer_begin_snapshot(struct pc_writer *w);
 

@@ -41,6 +41,7 @@ enum pc_background_result {
  * and writing snapshots of the tables, which it reads like any core. */
 struct pc_background {
     pthread_t thread;
+    bool running;
     struct pc_waker *waker;
     atomic_bool stop;
     atomic_int snapshot; /* enum pc_background_result: RUNNING is set by the writer, who also takes
@@ -58,7 +59,8 @@ struct pc_writer {
     struct pc_tables *tables;
     struct pc_journal *journal;
     struct pc_waker *waker;
-    pthread_t thread;
+    pthread_t thread;   /* who is the writer: set by that thread itself, read by it alone */
+    pthread_t joinable; /* of pc_writer_start(), for pc_writer_stop() */
     bool thread_running;
     struct pc_background background;
 
@@ -69,7 +71,7 @@ struct pc_writer {
     struct pc_job **batch; /* the batch at hand */
     size_t batch_jobs, batch_cap;
     uint32_t batch_changes;
-    size_t batch_bytes;
+    size_t batch_bytes, batch_bytes_max;
     enum pc_op batch_op;
     uint8_t *encoded;         /* its records */
     struct pc_bytes *records; /* [PC_JOURNAL_BATCH_RECORDS_MAX] */
@@ -80,6 +82,10 @@ struct pc_writer {
     struct pc_clock_guard clock;
     struct pc_scopes scopes;
     uint32_t wildcard; /* bit per enum pc_kind */
+    /* Reserved for the next publish, so that it cannot fail: a copy of the snapshot in use, and
+     * what retires that one. */
+    struct pc_trust *spare_draft;
+    struct retired_trust *spare_retired;
     uint8_t key_id[PC_SNAPSHOT_KEY_ID_BYTES];
 
     int64_t next_tick_ns, next_sync_ns; /* next_sync_ns 0: nothing waits for a sync */
@@ -111,21 +117,41 @@ static inline int64_t pc_writer_mono(const struct pc_writer *w)
     return w->o.mono_ns(w->o.ctx);
 }
 
-/* stamp.c: gives a Change its identity, its stamp and what follows from it. PC_E_* if it cannot
+/* writer.c: the life of the writer in pieces, in this order. pc_writer_start() runs them on a
+ * thread of its own; simulations run them on theirs (registered and online) and so decide what
+ * happens when. Without the background thread its work is done by pc_background_work(). */
+int pc_writer_new(const struct pc_writer_options *options, struct pc_writer **ret_w,
+                  struct pc_why *why);
+bool pc_writer_bring_up(struct pc_writer *w, bool with_background);
+/* One batch if there are jobs, then what time has made due. Whether there was a batch. */
+bool pc_writer_turn(struct pc_writer *w);
+void pc_writer_shut_down(struct pc_writer *w);
+void pc_writer_close(struct pc_writer *w);
+
+/* apply.c: gives a Change its identity, its stamp and what follows from it. PC_E_* if it cannot
  * be accepted. */
 int pc_writer_stamp(struct pc_writer *w, struct pc_job_item *item);
-/* apply.c: merges a Change into the tables; cannot fail after pc_writer_reserve(). Idempotent,
- * order does not matter. Returns whether the trust snapshot must be published anew. */
-int pc_writer_reserve(struct pc_writer *w, uint32_t changes);
+/* apply.c: what applying some Changes will need. */
+struct pc_room {
+    uint32_t ids, cutoffs, scopes; /* Changes for each */
+    bool publish;                  /* and perhaps a new trust snapshot */
+};
+void pc_room_add(struct pc_room *room, const struct pc_change *c);
+/* Merges a Change into the tables; cannot fail after pc_writer_reserve(). Idempotent, order does
+ * not matter. Returns whether the trust snapshot must be published anew. */
+int pc_writer_reserve(struct pc_writer *w, const struct pc_room *room);
 bool pc_writer_apply(struct pc_writer *w, const struct pc_change *c);
 /* Publishes a trust snapshot that reflects the scopes; `base` (may be NULL: the current one) is
- * taken over. */
+ * taken over. Memory for it must have been reserved. */
+int pc_writer_reserve_publish(struct pc_writer *w);
 void pc_writer_publish(struct pc_writer *w, struct pc_trust *base);
 /* recovery.c */
 int pc_writer_recover(struct pc_writer *w, struct pc_why *why);
 /* background.c */
 int pc_background_start(struct pc_writer *w, struct pc_why *why);
 void pc_background_stop(struct pc_writer *w);
+/* Makes the next segment, or a snapshot, if wanted; whether it did something. */
+bool pc_background_work(struct pc_writer *w);
 /* Asks for a snapshot of everything applied so far; -EBUSY while one is being written. */
 int pc_background_snapshot(struct pc_writer *w);
 /* Writes one on the calling thread, the writer, at shutdown. */
