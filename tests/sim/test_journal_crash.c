@@ -28,8 +28,9 @@ struct run {
      * of what was appended after. */
     struct kit_record history[KIT_RECORDS_MAX];
     size_t appended, acknowledged;
-    uint64_t durable;   /* position once said to be durable */
-    const char *broken; /* what the oracle found */
+    uint64_t durable;                    /* position once said to be durable */
+    struct pc_snapshot_writer *snapshot; /* begun some steps ago; NULL = none */
+    const char *broken;                  /* what the oracle found */
 };
 
 static bool chance(struct run *r, uint64_t one_in)
@@ -119,11 +120,19 @@ static void seal(struct run *r)
     }
 }
 
+/* Begins one, or ends the one begun before: other things happen in between. */
 static void snapshot(struct run *r)
 {
-    if (r->acknowledged == 0)
-        return;
-    kit_snapshot(&r->kit, r->acknowledged);
+    struct pc_snapshot_writer *begun = r->snapshot;
+    r->snapshot = NULL;
+    if (begun && chance(r, 8))
+        pc_snapshot_abort(begun);
+    else if (begun)
+        pc_snapshot_commit(begun, &r->kit.why);
+    else if (r->acknowledged && chance(r, 3))
+        kit_snapshot(&r->kit, r->acknowledged);
+    else if (r->acknowledged && kit_snapshot_begin(&r->kit, r->acknowledged, &r->snapshot) < 0)
+        r->snapshot = NULL;
 }
 
 static void retire(struct run *r)
@@ -159,6 +168,8 @@ static void read_back(struct run *r)
 
 static void go_down(struct run *r, bool crash)
 {
+    pc_snapshot_abort(r->snapshot);
+    r->snapshot = NULL;
     kit_close(&r->kit);
     if (sim_disk_open_files(r->disk))
         r->broken = "close left files open";
@@ -176,9 +187,10 @@ static void step(struct run *r)
     else if (chance(r, 40))
         sim_disk_fault(r->disk, (enum sim_fault)sim_below(&r->random, SIM_FAULTS),
                        1 + sim_below(&r->random, 12), false);
-    switch (sim_below(&r->random, 16)) {
+    switch (sim_below(&r->random, 18)) {
     case 0: seal(r); break;
-    case 1: snapshot(r); break;
+    case 1:
+    case 16: snapshot(r); break;
     case 2: retire(r); break;
     case 3: pc_journal_prepare_next(r->kit.j); break;
     case 4: read_back(r); break;
@@ -209,6 +221,7 @@ static const char *run_seed(uint64_t seed, bool lie, uint64_t *ret_trace, struct
         step(&r);
     if (!r.broken)
         go_down(&r, true);
+    pc_snapshot_abort(r.snapshot);
     if (r.kit.j)
         kit_close(&r.kit);
     *ret_trace = sim_disk_trace(r.disk);

@@ -138,7 +138,7 @@ void kit_commit(struct kit *k, uint64_t number, size_t n)
     PC_ASSERT(err == 0);
 }
 
-int kit_snapshot(struct kit *k, size_t n)
+int kit_snapshot_begin(struct kit *k, size_t n, struct pc_snapshot_writer **ret_writer)
 {
     struct pc_snapshot_writer *w;
     PC_ASSERT(n > 0 && n <= k->state.n);
@@ -151,7 +151,15 @@ int kit_snapshot(struct kit *k, size_t n)
         err = pc_snapshot_block(w, KIT_SECTION, &k->state.records[i],
                                 part * sizeof k->state.records[0]);
     }
-    return pc_snapshot_commit(w, &k->why);
+    *ret_writer = w;
+    return 0;
+}
+
+int kit_snapshot(struct kit *k, size_t n)
+{
+    struct pc_snapshot_writer *w;
+    int err = kit_snapshot_begin(k, n, &w);
+    return err ? err : pc_snapshot_commit(w, &k->why);
 }
 
 const struct pc_finding *kit_found(const struct kit *k, enum pc_recovery_condition condition)

@@ -52,6 +52,8 @@ int kit_sync(struct kit *k);
 void kit_commit(struct kit *k, uint64_t number, size_t n);
 /* A snapshot of the first n records of the state, covering up to the position of the last. */
 int kit_snapshot(struct kit *k, size_t n);
+/* The same in two steps, with anything in between: begin copies the state as it is now. */
+int kit_snapshot_begin(struct kit *k, size_t n, struct pc_snapshot_writer **ret_writer);
 /* Length and bytes of the record with this number. */
 size_t kit_payload(uint64_t number, uint8_t out[KIT_RECORD_BYTES]);
 /* Adds a record handed out by replay or pc_journal_read. */

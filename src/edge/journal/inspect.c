@@ -285,7 +285,7 @@ int pc_inspect_verify(struct pc_inspect *i, enum pc_recover_mode mode,
         .position = s.walk.end.expected ? s.walk.end.expected - 1 : 0,
         .snapshot_position = s.snapshot_position,
         .journal_id = s.journal_id,
-        .last_time_ms = s.walk.batches ? s.walk.last_time_ms : INT64_MIN,
+        .last_time_ms = s.walk.batches ? s.walk.end.time_ms : INT64_MIN,
     };
     pc_survey_free(&s);
     if (err == 0)

@@ -89,7 +89,7 @@ struct pc_recovered {
     uint64_t snapshot_position; /* 0 = started without a snapshot */
     uint64_t position;          /* durable: the start mark of this incarnation */
     uint64_t records;           /* handed to replay->record */
-    int64_t last_time_ms;       /* newest time in journal or snapshot; INT64_MIN = none */
+    int64_t last_time_ms;       /* of the last batch, else of the snapshot; INT64_MIN = none */
     unsigned findings;          /* 0 = clean */
 };
 
@@ -126,7 +126,8 @@ bool pc_journal_wants_segment(const struct pc_journal *j);
  * covers is never freed. ret_freed may be NULL. */
 int pc_journal_retire(struct pc_journal *j, uint64_t position, unsigned *ret_freed);
 
-/* [any] Calls each() for the records with after < position <= upto, in order; upto must be durable
+/* [any] Reads whole segments: ask for many records at once, keep fresh ones in memory.
+ * Calls each() for the records with after < position <= upto, in order; upto must be durable
  * and what is asked for not retired meanwhile. A non-zero answer of each() ends it and is returned;
  * PC_E_DAMAGED if the disk lost what it held; -ENOENT if some of it was retired. */
 int pc_journal_read(struct pc_journal *j, uint64_t after, uint64_t upto,

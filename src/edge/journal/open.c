@@ -239,13 +239,18 @@ static int salvage_segment(struct opening *o)
     return err < 0 ? disk_failed(o, err, true, "the table of segments") : 0;
 }
 
+/* Where the log ends once the tail is cut, if it is. */
+static const struct pc_walk_end *last_end(const struct pc_survey *s)
+{
+    return s->gap && s->gap_action == PC_RECOVERY_CUT ? &s->gap->before : &s->walk.end;
+}
+
 /* Opens the segment to append to and sets the positions to those of the recovered log. */
 static int place_writer(struct opening *o)
 {
     const struct pc_survey *s = &o->survey;
     struct pc_journal *j = o->j;
-    bool cut = s->gap && o->survey.gap_action == PC_RECOVERY_CUT;
-    struct pc_walk_end end = cut ? s->gap->before : s->walk.end;
+    struct pc_walk_end end = *last_end(s);
     uint64_t position = end.expected ? end.expected - 1 : 0;
     if (o->findings.skipped)
         position = pc_max_u64(s->walk.highest, s->snapshot_position) + PC_SALVAGE_JUMP;
@@ -353,9 +358,9 @@ static void tell_result(struct opening *o)
     r->journal_id = o->j->id;
     r->position = pc_journal_durable(o->j);
     r->findings = o->findings.count - (o->survey.empty ? 1 : 0);
-    r->last_time_ms = pc_max_i64(r->last_time_ms, o->survey.walk.last_time_ms);
-    if (o->survey.empty)
-        r->last_time_ms = INT64_MIN;
+    /* Of the last batch, not the largest: a clock that was once far ahead may be right again. */
+    if (!o->survey.empty && last_end(&o->survey)->time_ms != INT64_MIN)
+        r->last_time_ms = last_end(&o->survey)->time_ms;
 }
 
 int pc_journal_open(const struct pc_journal_options *options, const struct pc_replay *replay,

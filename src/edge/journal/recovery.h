@@ -5,8 +5,10 @@
  *
  * The principle: what a crash of this program or of the machine can leave behind is repaired and
  * reported; what it cannot leave behind is damage, and damage that could hide an acknowledged
- * record stops the start, unless an operator asks for salvage. One exception, inherent: damage of
- * the last batch, before a later batch or seal says that it was durable, looks like a torn write.
+ * record stops the start, unless an operator asks for salvage. What cannot be told from a crash,
+ * inherently: damage of what the last sync wrote (in mode `group`: the last batch) before a later
+ * batch or seal says that it was durable. And that the newest segment was removed as a whole shows
+ * only if a prepared one, or a snapshot of a position in it, is left; so keep one prepared.
  */
 #ifndef PC_JOURNAL_RECOVERY_H
 #define PC_JOURNAL_RECOVERY_H

@@ -115,8 +115,8 @@ static int accept(struct pc_walk *w, const struct pc_batch *b)
     e->expected = pc_batch_last(b) + 1;
     e->incarnation = b->incarnation;
     e->sealed = b->flags != 0;
+    e->time_ms = b->time_ms;
     w->highest = pc_max_u64(w->highest, pc_batch_last(b));
-    w->last_time_ms = pc_max_i64(w->last_time_ms, b->time_ms);
     w->batches++;
     return w->batch ? w->batch(w->arg, b, w->loose) : 0;
 }
@@ -217,8 +217,7 @@ static int walk_segment(struct pc_walk *w, uint64_t number)
 
 int pc_walk_run(struct pc_walk *w, const uint64_t *numbers, size_t n)
 {
-    w->end = (struct pc_walk_end){.expected = n && numbers[0] == 1 ? 1 : 0};
-    w->last_time_ms = INT64_MIN;
+    w->end = (struct pc_walk_end){.expected = n && numbers[0] == 1 ? 1 : 0, .time_ms = INT64_MIN};
     for (size_t i = 0; i < n; i++) {
         int err = walk_segment(w, numbers[i]);
         if (err)

@@ -20,6 +20,7 @@ struct pc_walk_end {
     uint32_t offset;        /* behind it */
     uint32_t window_offset; /* in that segment, no later batch proves durable what lies behind */
     bool sealed;            /* the last batch is a mark */
+    int64_t time_ms;        /* of the last batch; INT64_MIN = none */
 };
 
 struct pc_walk_gap {
@@ -44,7 +45,6 @@ struct pc_walk {
     /* Results. */
     struct pc_walk_end end;
     uint64_t highest; /* of all positions seen or claimed durable */
-    int64_t last_time_ms;
     uint64_t batches;
     struct pc_walk_gap gaps[PC_WALK_GAPS_MAX]; /* still unexplained, oldest first */
     unsigned gaps_n;

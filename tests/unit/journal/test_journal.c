@@ -70,6 +70,25 @@ static void a_restart_continues_where_the_log_ended(void **state)
     end();
 }
 
+static void the_last_time_is_that_of_the_last_batch(void **state)
+{
+    (void)state;
+    uint8_t payload[KIT_RECORD_BYTES];
+    uint64_t first, durable;
+    open_new();
+    struct pc_bytes record = {payload, kit_payload(1, payload)};
+    /* A clock that was far ahead for a while. */
+    assert_int_equal(pc_journal_append(k.j, &record, 1, 1800000000000, &first), 0);
+    record.n = kit_payload(2, payload);
+    assert_int_equal(pc_journal_append(k.j, &record, 1, 1700000000777, &first), 0);
+    assert_int_equal(pc_journal_sync(k.j, &durable), 0);
+    kit_close(&k);
+    assert_int_equal(kit_open(&k), 0);
+    assert_int_equal(k.state.n, 2);
+    assert_int_equal(k.recovered.last_time_ms, 1700000000777);
+    end();
+}
+
 static void a_seal_is_free_when_the_last_batch_is_a_mark(void **state)
 {
     (void)state;
@@ -463,6 +482,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_first_start_takes_position_one),
         cmocka_unit_test(a_restart_continues_where_the_log_ended),
+        cmocka_unit_test(the_last_time_is_that_of_the_last_batch),
         cmocka_unit_test(a_seal_is_free_when_the_last_batch_is_a_mark),
         cmocka_unit_test(a_commit_is_one_write_and_one_sync),
         cmocka_unit_test(what_is_beyond_a_limit_is_refused_and_harms_nothing),
