@@ -14,7 +14,7 @@
 #define PC_LISTENER_NAME_MAX 128
 /* How long an address in use is tried again. The kernel takes a killed server's ring apart after
  * the process is gone, and until then its listening sockets live on. */
-#define PC_LISTENER_BUSY_MS 2000
+#define PC_LISTENER_BUSY_MS 1000
 
 /* Opens, binds and listens. Addresses:
  *     127.0.0.1:8080   [::1]:8080   0.0.0.0:0 (any port)   localhost:8080 (127.0.0.1)
