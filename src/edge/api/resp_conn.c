@@ -8,9 +8,11 @@
 
 #include "edge/api/mutate.h"
 
-enum resp_deadline { DEADLINE_IDLE };
+enum resp_deadline { DEADLINE_IDLE, DEADLINE_DRAIN };
 
 #define REPLY_ROOM 64
+/* While the server stops, how long a connection may still bring commands. */
+#define DRAIN_MS 250
 
 static struct pc_resp_conn *resp_of(struct pc_conn *c)
 {
@@ -319,10 +321,18 @@ static void close_when_answered(struct pc_conn *c)
         pc_conn_close_after_flush(c);
 }
 
+/* Nothing in RESP announces a close, so the commands on their way get a moment to arrive. */
+static void resp_drain(struct pc_conn *c)
+{
+    pc_conn_deadline(c, DEADLINE_DRAIN);
+}
+
 static void resp_timeout(struct pc_conn *c, unsigned deadline)
 {
-    (void)deadline;
-    pc_conn_abort(c);
+    if (deadline == DEADLINE_DRAIN)
+        close_when_answered(c);
+    else
+        pc_conn_abort(c);
 }
 
 void pc_resp_protocol_init(struct pc_protocol *p, const struct pc_config *c)
@@ -330,13 +340,14 @@ void pc_resp_protocol_init(struct pc_protocol *p, const struct pc_config *c)
     *p = (struct pc_protocol){
         .name = "resp",
         .refusal = PC_LIT("-ERR max number of clients reached\r\n"),
-        .deadline_ms = {[DEADLINE_IDLE] = (uint32_t)c->resp.idle_timeout_ms},
+        .deadline_ms =
+            {[DEADLINE_IDLE] = (uint32_t)c->resp.idle_timeout_ms, [DEADLINE_DRAIN] = DRAIN_MS},
         .input_max_bytes = PC_RESP_COMMAND_BYTES + 65536,
         .open = resp_open,
         .input = resp_input,
         .eof = close_when_answered,
         .timeout = resp_timeout,
         .closed = resp_closed,
-        .drain = close_when_answered,
+        .drain = resp_drain,
     };
 }

@@ -41,6 +41,7 @@ struct control {
     int cpus[PC_CORES_MAX]; /* the loop reads it when its threads start */
     int inotify_fd;
     bool announced;
+    bool cores_started;
 };
 
 static struct control *control_of(struct pc_server *s)
@@ -462,6 +463,56 @@ static void log_start(const struct pc_server *s)
     pc_log_end(l);
 }
 
+struct joiner {
+    struct pc_server *server;
+    atomic_bool joined;
+};
+
+static void *join_cores(void *arg)
+{
+    struct joiner *j = arg;
+    pc_loop_join(j->server->loop);
+    atomic_store(&j->joined, true);
+    pc_waker_notify(pc_offload_waker(j->server->offload));
+    return NULL;
+}
+
+/* Waits for the cores and meanwhile runs the errands they still wait for. */
+static void wait_for_cores(struct pc_server *s)
+{
+    struct joiner j = {.server = s};
+    struct pc_waker *waker = pc_offload_waker(s->offload);
+    pthread_t thread;
+    if (pthread_create(&thread, NULL, join_cores, &j) != 0) {
+        pc_loop_join(s->loop);
+        return;
+    }
+    while (!atomic_load(&j.joined)) {
+        pc_offload_run(s);
+        pc_waker_prepare(waker);
+        if (pc_offload_empty(s->offload, s->cores) && !atomic_load(&j.joined))
+            pc_waker_wait(waker, POLL_MS * INT64_C(1000000));
+        pc_waker_finish(waker);
+    }
+    pthread_join(thread, NULL);
+}
+
+static int start_cores(struct control *c, struct pc_why *why)
+{
+    int rc = pc_loop_start(c->server.loop, why);
+    c->cores_started = rc == 0;
+    return rc;
+}
+
+/* Lets requests in flight finish for that long. */
+static void stop_cores(struct control *c, unsigned grace_ms)
+{
+    if (!c->cores_started)
+        return;
+    pc_loop_stop(c->server.loop, grace_ms);
+    wait_for_cores(&c->server);
+}
+
 int pc_server_start(const struct pc_server_options *o, struct pc_server **ret_s, struct pc_why *why)
 {
     struct control *c = calloc(1, sizeof *c);
@@ -487,8 +538,10 @@ int pc_server_start(const struct pc_server_options *o, struct pc_server **ret_s,
         rc = make_loop(c, why);
     if (rc == 0)
         rc = start_writer(c, &id, why);
-    if (rc == 0)
-        rc = pc_loop_start(s->loop, why);
+    /* With sockets of a supervisor's connections wait in the backlog until recovery is complete:
+     * a restart refuses none. With our own, 503 tells whoever comes what is going on. */
+    if (rc == 0 && o->inherited == 0)
+        rc = start_cores(c, why);
     if (rc < 0) {
         pc_server_free(s);
         return rc;
@@ -510,6 +563,9 @@ static int announce(struct control *c, struct pc_why *why)
         return pc_fail(why, PC_E_DAMAGED, "%s", h.why);
     if (h.state == PC_WRITER_RECOVERING || c->announced)
         return 0;
+    int rc = c->cores_started ? 0 : start_cores(c, why);
+    if (rc < 0)
+        return rc;
     c->announced = true;
     write_listeners_file(c);
     pc_log_event(PC_LOG_INFO, "ready",
@@ -554,40 +610,6 @@ static void wait_for_something(struct control *c, int signal_fd)
         keys_changed(c);
 }
 
-struct joiner {
-    struct pc_server *server;
-    atomic_bool joined;
-};
-
-static void *join_cores(void *arg)
-{
-    struct joiner *j = arg;
-    pc_loop_join(j->server->loop);
-    atomic_store(&j->joined, true);
-    pc_waker_notify(pc_offload_waker(j->server->offload));
-    return NULL;
-}
-
-/* Waits for the cores and meanwhile runs the errands they still wait for. */
-static void wait_for_cores(struct pc_server *s)
-{
-    struct joiner j = {.server = s};
-    struct pc_waker *waker = pc_offload_waker(s->offload);
-    pthread_t thread;
-    if (pthread_create(&thread, NULL, join_cores, &j) != 0) {
-        pc_loop_join(s->loop);
-        return;
-    }
-    while (!atomic_load(&j.joined)) {
-        pc_offload_run(s);
-        pc_waker_prepare(waker);
-        if (pc_offload_empty(s->offload, s->cores) && !atomic_load(&j.joined))
-            pc_waker_wait(waker, POLL_MS * INT64_C(1000000));
-        pc_waker_finish(waker);
-    }
-    pthread_join(thread, NULL);
-}
-
 static int stop(struct control *c, int signal_fd)
 {
     struct pc_server *s = &c->server;
@@ -599,8 +621,7 @@ static int stop(struct control *c, int signal_fd)
     sigaddset(&signals, SIGINT);
     close(signal_fd);
     pthread_sigmask(SIG_UNBLOCK, &signals, NULL);
-    pc_loop_stop(s->loop, (unsigned)s->started_as->shutdown_grace_ms);
-    wait_for_cores(s);
+    stop_cores(c, (unsigned)s->started_as->shutdown_grace_ms);
     int rc = pc_writer_stop(s->writer);
     pc_log_event(rc < 0 ? PC_LOG_ERROR : PC_LOG_INFO, "stopped", "%s",
                  rc < 0 ? "the journal had failed" : "everything is durable");
@@ -613,8 +634,7 @@ int pc_server_run(struct pc_server *s, int signal_fd, struct pc_why *why)
     for (;;) {
         int rc = announce(c, why);
         if (rc < 0) {
-            pc_loop_stop(s->loop, 0);
-            pc_loop_join(s->loop);
+            stop_cores(c, 0);
             pc_writer_stop(s->writer);
             return 1;
         }

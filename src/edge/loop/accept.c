@@ -161,14 +161,18 @@ void accept_descriptor_freed(struct core *k)
     k->accept_retry_ns = k->pub.now_ns;
 }
 
-/* An accept is over for good. */
+/* An accept is over for good. Its socket is closed now, not at the end: who connects meanwhile
+ * shall be refused, or wait in the backlog if a successor or supervisor has the socket too. */
 static void finish(struct core *k, struct acceptor *a)
 {
+    struct pc_listener *l = &k->pub.loop->listeners[a->index];
     if (a->finished)
         return;
-    PC_ASSERT(k->accepting > 0);
+    PC_ASSERT(k->accepting > 0 && a->owned && !a->armed);
     a->finished = true;
     k->accepting--;
+    close(l->fd);
+    l->fd = -1; /* only its owner looks at it */
 }
 
 /* The last accept of the last core lets the cores end (I4). */

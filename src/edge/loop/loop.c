@@ -159,7 +159,8 @@ void pc_loop_free(struct pc_loop *loop)
     for (unsigned i = 0; i < loop->config.cores; i++)
         mailbox_discard(loop->cores[i]);
     for (unsigned i = 0; i < loop->config.listener_count; i++)
-        close(loop->listeners[i].fd);
+        if (loop->listeners[i].fd >= 0)
+            close(loop->listeners[i].fd);
     free_cores(loop);
 }
 
