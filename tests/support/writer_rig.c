@@ -256,8 +256,10 @@ void rig_drop(struct rig *r)
 void rig_settle(struct rig *r)
 {
     PC_ASSERT(r->by_hand);
-    while (pc_writer_turn(r->w) | pc_background_work(r->w))
-        ;
+    for (bool busy = true; busy;) {
+        busy = pc_writer_turn(r->w);
+        busy |= pc_background_work(r->w);
+    }
     pc_background_collect(r->w);
 }
 

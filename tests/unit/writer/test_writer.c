@@ -126,7 +126,7 @@ static void a_job_is_never_split(void **state)
     (void)state;
     struct rig *r = &f.rig;
     static struct pc_change changes[PC_JOB_CHANGES_MAX];
-    char ids[PC_JOB_CHANGES_MAX][8];
+    static char ids[PC_JOB_CHANGES_MAX][16];
     r->options.segment_bytes = 4u << 20;
     rig_open(r);
     for (unsigned i = 0; i < PC_JOB_CHANGES_MAX; i++) {
@@ -440,13 +440,13 @@ static void an_orderly_stop_makes_everything_durable(void **state)
 {
     (void)state;
     struct rig *r = &f.rig;
-    for (int d = 0; d < 3; d++) {
+    for (unsigned d = 0; d < 3; d++) {
         static const enum pc_durability all[] = {PC_DURABILITY_GROUP, PC_DURABILITY_ASYNC,
                                                  PC_DURABILITY_NONE};
-        char id[8];
+        char id[16];
         r->options.durability = all[d];
         rig_open(r);
-        snprintf(id, sizeof id, "d%d", d);
+        snprintf(id, sizeof id, "d%u", d);
         assert_int_equal(0, rig_commit(r, PC_KIND_TOKEN, PC_OP_REVOKE, ISSUER, id));
         rig_close(r);
         sim_disk_crash(f.disk);
@@ -552,7 +552,7 @@ static void the_thread_answers_everything_and_stops_in_order(void **state)
     pthread_mutex_lock(&gate);
     rig_push(&r, 0, rig_task(hold, &gate));
     for (unsigned i = 0; i < 500; i++) {
-        char id[8];
+        char id[16];
         snprintf(id, sizeof id, "%u", i);
         struct pc_change c = rig_change(PC_KIND_TOKEN, PC_OP_REVOKE, ISSUER, id);
         assert_int_equal(0, rig_push(&r, i % RIG_PRODUCERS, rig_job(&c, 1)));
