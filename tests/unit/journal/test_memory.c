@@ -26,17 +26,20 @@
 #define OWN_ALLOCATOR 1
 #endif
 
-static long fail_at; /* the k-th allocation from now fails; 0 = none */
-static bool fired;
+static volatile long fail_at; /* the k-th allocation from now fails; 0 = none */
+static volatile bool fired;
 
 #if OWN_ALLOCATOR
-static long live;
+static volatile long live; /* compilers assume that allocating changes no variable */
 
 void *__libc_malloc(size_t n);
 void *__libc_calloc(size_t n, size_t each);
 void *__libc_realloc(void *p, size_t n);
 void *__libc_memalign(size_t alignment, size_t n);
 void __libc_free(void *p);
+
+/* The C library's own calls must come here too. */
+#define EXPORTED __attribute__((visibility("default")))
 
 static bool refuse(void)
 {
@@ -52,17 +55,17 @@ static void *counted(void *p)
     return p;
 }
 
-void *malloc(size_t n)
+EXPORTED void *malloc(size_t n)
 {
     return refuse() ? NULL : counted(__libc_malloc(n));
 }
 
-void *calloc(size_t n, size_t each)
+EXPORTED void *calloc(size_t n, size_t each)
 {
     return refuse() ? NULL : counted(__libc_calloc(n, each));
 }
 
-void *realloc(void *p, size_t n)
+EXPORTED void *realloc(void *p, size_t n)
 {
     if (refuse())
         return NULL;
@@ -71,12 +74,12 @@ void *realloc(void *p, size_t n)
     return grown;
 }
 
-void *aligned_alloc(size_t alignment, size_t n)
+EXPORTED void *aligned_alloc(size_t alignment, size_t n)
 {
     return refuse() ? NULL : counted(__libc_memalign(alignment, n));
 }
 
-void free(void *p)
+EXPORTED void free(void *p)
 {
     live -= p != NULL;
     __libc_free(p);
