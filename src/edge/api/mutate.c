@@ -137,6 +137,8 @@ static int resolve_expiry(const struct pc_worker *w, const struct pc_trust *trus
         return pc_mutation_refuse(r, 400, "TTL_INVALID", "expires_at is in the past");
     if (wish->expires_at_ms)
         expires = wish->expires_at_ms;
+    else if (wish->token_exp_ms && !wish->ttl_ms)
+        expires = pc_max_i64(wish->token_exp_ms, now_ms + 1);
     else
         expires =
             pc_add_sat_i64(now_ms, wish->ttl_ms ? wish->ttl_ms : lifetime_of(trust, c->issuer));
@@ -196,9 +198,8 @@ int pc_mutation_of_token(struct pc_worker *w, struct pc_bytes token, const struc
     if (ret_wish->id.n == 0)
         return pc_mutation_refuse(ret_refusal, 400, "TOKEN_WITHOUT_ID",
                                   "the token has no jti: revoke its session or subject");
-    bool chosen = ret_wish->ttl_ms || ret_wish->expires_at_ms;
-    if (ret_wish->op == PC_OP_REVOKE && !chosen && v.token->exp_ms != INT64_MAX)
-        ret_wish->expires_at_ms = pc_max_i64(v.token->exp_ms, w->core->now_ms + 1);
+    /* A ttl may still be read behind it. */
+    ret_wish->token_exp_ms = v.token->exp_ms == INT64_MAX ? 0 : v.token->exp_ms;
     return 0;
 }
 

@@ -25,6 +25,7 @@ struct pc_wish {
     struct pc_bytes issuer, id, reason;
     int64_t ttl_ms;        /* 0: not given */
     int64_t expires_at_ms; /* 0: not given */
+    int64_t token_exp_ms;  /* of the token named, when neither is given; 0: no token */
 };
 
 /* Checks the wish and fills in the Change (issuer resolved, expiry decided). Its byte runs are the

@@ -400,6 +400,15 @@ static int add_del(struct pc_resp_conn *r, struct pc_job *job, const struct key 
     return add_wish(r, job, &wish, PC_ADMIN_OPERATOR, refusal);
 }
 
+/* Redis counts a key that is named twice once: the second time it is gone. */
+static bool named_before(const struct pc_resp_command *c, size_t i)
+{
+    for (size_t k = 1; k < i; k++)
+        if (pc_bytes_eq(c->argv[k], c->argv[i]))
+            return true;
+    return false;
+}
+
 static outcome cmd_del(struct pc_resp_conn *r, const struct pc_resp_command *c)
 {
     const struct pc_trust *trust = pc_server_trust(r->worker->server);
@@ -411,6 +420,8 @@ static outcome cmd_del(struct pc_resp_conn *r, const struct pc_resp_command *c)
     if (!job)
         return reply_text(r, "ERR no memory");
     for (size_t i = 1; i < c->argc; i++) {
+        if (named_before(c, i))
+            continue;
         if (!resolve(r, trust, c->argv[i], &k)) {
             pc_job_free(job);
             return PC_RESP_DONE;
@@ -458,6 +469,13 @@ static outcome cmd_ping(struct pc_resp_conn *r, const struct pc_resp_command *c)
         pc_resp_reply_bulk(r, c->argv[1]);
     else
         pc_resp_reply_simple(r, "PONG");
+    return PC_RESP_DONE;
+}
+
+/* redis-cli --pipe ends with it. */
+static outcome cmd_echo(struct pc_resp_conn *r, const struct pc_resp_command *c)
+{
+    pc_resp_reply_bulk(r, c->argv[1]);
     return PC_RESP_DONE;
 }
 
@@ -672,6 +690,7 @@ static outcome cmd_info(struct pc_resp_conn *r, const struct pc_resp_command *c)
     X("PC.CHECK", 2, PC_RESP_READ, 0, 0, 0, cmd_check)                                             \
     X("PC.REVOKE", -3, PC_RESP_MUTATE, 0, 0, 0, cmd_revoke)                                        \
     X("PING", -1, PC_RESP_READ, 0, 0, 0, cmd_ping)                                                 \
+    X("ECHO", 2, PC_RESP_READ, 0, 0, 0, cmd_echo)                                                  \
     X("AUTH", -2, PC_RESP_ALWAYS, 0, 0, 0, cmd_auth)                                               \
     X("HELLO", -1, PC_RESP_ALWAYS, 0, 0, 0, cmd_hello)                                             \
     X("SELECT", 2, PC_RESP_READ, 0, 0, 0, cmd_select)                                              \

@@ -461,6 +461,10 @@ static void log_start(const struct pc_server *s)
     pc_log_bool(l, "io_uring_no_iowait", pc_loop_features(s->loop) & PC_FEATURE_NO_IOWAIT);
     pc_log_bool(l, "development_mode", s->started_as->dev);
     pc_log_end(l);
+    if (s->started_as->resp.trust_loopback)
+        pc_log_event(PC_LOG_WARN, "resp_trust_loopback",
+                     "resp.trust_loopback is on: every process of this machine may revoke tokens "
+                     "over RESP without a credential");
 }
 
 struct joiner {
