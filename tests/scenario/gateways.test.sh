@@ -24,6 +24,8 @@ example() { # file, port of the gateway
         "$root/tools/examples/$1"
 }
 
+ports=()
+
 # What every gateway has to do. Identity is compared as the application saw it; nginx leaves empty
 # headers out, others pass them on empty: jq's // makes them the same.
 check_gateway() { # name, port
@@ -76,6 +78,7 @@ http {
 END
     nginx -p "$work" -c "$work/nginx.conf" >"$work/nginx-start.log" 2>&1 9>&- &
     started+=($!)
+    ports[0]=$port
     until_true nginx answers "$port" && check_gateway nginx "$port"
 }
 
@@ -86,6 +89,7 @@ haproxy_example() {
     cp "$root/tools/examples/haproxy.lua" "$work/"
     haproxy -f "$work/haproxy.cfg" >"$work/haproxy.log" 2>&1 9>&- &
     started+=($!)
+    ports[1]=$port
     until_true haproxy answers "$port" && check_gateway haproxy "$port"
 }
 
@@ -109,6 +113,14 @@ for program in nginx haproxy; do
     fi
 done
 envoy_requests
+
+# Nobody to ask: nothing passes.
+token=$(mint --sub alice)
+kill -TERM "${started[0]}"
+wait "${started[0]}"
+expect "nginx: without an answer nothing passes" 500 "$(status "http://127.0.0.1:${ports[0]}/" -H "Authorization: Bearer $token")"
+expect "haproxy: without an answer nothing passes" 503 "$(status "http://127.0.0.1:${ports[1]}/" -H "Authorization: Bearer $token")"
+
 for program in envoy traefik; do
     skip "$program itself in front of the server" "Debian 12 does not package it"
 done

@@ -1,0 +1,12 @@
+#!/usr/bin/env bash
+# SPDX-License-Identifier: Apache-2.0
+# README.md: its tour, step by step against a fresh development server, and its tables.
+root=$(cd "$(dirname "$0")/../.." && pwd)
+# shellcheck source=tests/scenario/lib/serve.sh
+. "$root/tests/scenario/lib/serve.sh"
+serve_dev
+export PATH=$PC_BIN:$PATH
+python3 "$root/tests/scenario/lib/readme.py" tour "$http" "$resp" 9>&- || failed=1
+until_true "the server after the tour" is_ready
+python3 "$root/tests/scenario/lib/readme.py" tables "$http" 9>&- || failed=1
+exit $failed
