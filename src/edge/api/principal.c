@@ -78,6 +78,16 @@ void pc_principal_of(struct pc_worker *w, struct pc_bytes credential, const stru
     }
 }
 
+/* A gateway that is not trusted sends its clients' tokens: what it lacks is not a credential. */
+static struct pc_bytes refusal_text(const struct pc_call *call, struct pc_bytes credential)
+{
+    if (call->endpoint->permission == PC_PERMISSION_DECIDE)
+        return PC_LIT("decisions are for the trusted_peers of this listener and for credentials "
+                      "of role gateway");
+    return credential.n ? PC_LIT("the credential is not that of an administrator")
+                        : PC_LIT("this needs an administrator's credential as Bearer token");
+}
+
 static bool refuse(struct pc_call *call, struct pc_bytes credential)
 {
     struct pc_reply r = {.status = 401};
@@ -92,9 +102,7 @@ static bool refuse(struct pc_call *call, struct pc_bytes credential)
     r.challenge = credential.n ? "Bearer realm=\"portcullis-admin\", error=\"invalid_token\""
                                : "Bearer realm=\"portcullis-admin\"";
     pc_error_body(&b, credential.n ? "CREDENTIAL_INVALID" : "CREDENTIAL_MISSING",
-                  credential.n ? PC_LIT("the credential is not that of an administrator")
-                               : PC_LIT("this needs an administrator's credential as Bearer token"),
-                  pc_call_request_id(call));
+                  refusal_text(call, credential), pc_call_request_id(call));
     r.content_type = "application/json";
     r.body = pc_bytes_of(b.p, b.len);
     pc_call_reply(call, &r);
