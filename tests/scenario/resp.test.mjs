@@ -138,6 +138,23 @@ test('pipelining answers in order, also across mutations', async () => {
   }
 });
 
+test('an error of a pipelined mutation waits for the answers before it', async () => {
+  for (const place of PLACES) {
+    const resp = await server.resp(place);
+    const set = (key) => ['SET', key, '1', 'EX', '60'];
+    const replies = await resp.pipeline([
+      set(unique()), set('bl:'), set(unique()), set(`bl:${'x'.repeat(600)}`), set(unique()), set('other:x'),
+      set(unique()), ['PC.REVOKE', 'token', ''], set(unique()), ['EXPIRE', 'bl:', '10'], set(unique()), ['DEL', 'bl:'],
+      set(unique()),
+    ]);
+    replies.forEach((reply, i) => {
+      if (i % 2 === 0) assert.equal(reply, 'OK', `${i}`);
+      else isError(reply, /^ERR/);
+    });
+    resp.close();
+  }
+});
+
 test('inline commands, empty ones, quotes', async () => {
   const resp = await server.resp('resp', null);
   assert.equal(await resp.send('PING\r\n').reply(), 'PONG');

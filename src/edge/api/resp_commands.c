@@ -4,6 +4,7 @@
  * A key is a configured prefix and an id; the prefix names the issuer and what the id is. Keys
  * stand for revoked tokens, so SET revokes, EXISTS asks, DEL un-revokes. Where this differs from
  * Redis the error says so. */
+#include <stdarg.h>
 #include <stdio.h>
 
 #include "base/config_value.h"
@@ -14,6 +15,36 @@
 typedef enum pc_resp_outcome outcome;
 
 /* ---- keys ---- */
+
+/* Why a command is not done, as the client reads it. Whoever finds the reason only writes it down:
+ * with mutations under way it may not be replied yet. */
+struct reason {
+    char text[256];
+};
+
+static bool because(struct reason *why, const char *fmt, ...) PC_PRINTF(2, 3);
+static bool because(struct reason *why, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(why->text, sizeof why->text, fmt, args);
+    va_end(args);
+    return false;
+}
+
+/* An error reply while mutations are under way would overtake theirs. */
+#define WAIT_IF_PENDING(r)                                                                         \
+    do {                                                                                           \
+        if ((r)->pending)                                                                          \
+            return PC_RESP_WAIT;                                                                   \
+    } while (0)
+
+static outcome reply_text(struct pc_resp_conn *r, const char *text)
+{
+    WAIT_IF_PENDING(r);
+    pc_resp_reply_error(r, "%s", text);
+    return PC_RESP_DONE;
+}
 
 /* A key, resolved. */
 struct key {
@@ -36,57 +67,47 @@ static const struct pc_config_prefix *find_prefix(const struct pc_config *c, str
     return best;
 }
 
-static bool find_issuer(struct pc_resp_conn *r, const struct pc_trust *trust, struct key *k)
+/* NULL where the prefix names none and several are configured. */
+static const struct pc_issuer *issuer_of(const struct pc_trust *trust,
+                                         const struct pc_config_prefix *prefix)
 {
-    const char *name = k->prefix->issuer;
-    if (name && name[0])
-        k->issuer = pc_trust_find_issuer(trust, pc_bytes_str(name));
-    else
-        k->issuer = trust->issuer_count == 1 ? &trust->issuers[0] : NULL;
-    if (k->issuer)
-        return true;
-    pc_resp_reply_error(r, "ERR prefix '%s' names no issuer and %u are configured",
-                        k->prefix->prefix, trust->issuer_count);
-    return false;
+    if (prefix->issuer[0])
+        return pc_trust_find_issuer(trust, pc_bytes_str(prefix->issuer));
+    return trust->issuer_count == 1 ? &trust->issuers[0] : NULL;
 }
 
 /* The key's id is a whole token: verified and reduced to issuer and jti. */
-static bool reduce_token(struct pc_resp_conn *r, struct pc_bytes token, struct key *k)
+static bool reduce_token(struct pc_resp_conn *r, struct pc_bytes token, struct key *k,
+                         struct reason *why)
 {
     struct pc_ip client = pc_conn_ip(r->conn);
     struct pc_verdict v;
     pc_decide(r->worker, token, &client, &v);
-    if (!v.token) {
-        pc_resp_reply_error(r, "ERR %s the key is not a token that can be verified",
-                            pc_verdict_code(&v));
-        return false;
-    }
+    if (!v.token)
+        return because(why, "ERR %s the key is not a token that can be verified",
+                       pc_verdict_code(&v));
     k->issuer = v.issuer;
     k->id = pc_token_part(v.token, PC_PART_JTI);
-    if (k->id.n == 0)
-        pc_resp_reply_error(r, "ERR TOKEN_WITHOUT_ID the token has no jti");
-    return k->id.n != 0;
+    return k->id.n ? true : because(why, "ERR TOKEN_WITHOUT_ID the token has no jti");
 }
 
-/* False: an error was replied. */
 static bool resolve(struct pc_resp_conn *r, const struct pc_trust *trust, struct pc_bytes key,
-                    struct key *k)
+                    struct key *k, struct reason *why)
 {
     k->prefix = find_prefix(pc_server_settings(r->worker->server)->config, key);
-    if (!k->prefix) {
-        pc_resp_reply_error(r, "ERR key '%.*s' has none of the configured prefixes",
-                            (int)pc_min_u64(key.n, 64), (const char *)key.p);
-        return false;
-    }
+    if (!k->prefix)
+        return because(why, "ERR key '%.*s' has none of the configured prefixes",
+                       (int)pc_min_u64(key.n, 64), (const char *)key.p);
     size_t n = strlen(k->prefix->prefix);
     k->id = pc_bytes_of(key.p + n, key.n - n);
     if (k->prefix->form == PC_PREFIX_TOKEN)
-        return reduce_token(r, k->id, k);
-    if (k->id.n == 0 || k->id.n > PC_ID_MAX) {
-        pc_resp_reply_error(r, "ERR the id behind the prefix must have 1 to %d bytes", PC_ID_MAX);
-        return false;
-    }
-    return find_issuer(r, trust, k);
+        return reduce_token(r, k->id, k, why);
+    if (k->id.n == 0 || k->id.n > PC_ID_MAX)
+        return because(why, "ERR the id behind the prefix must have 1 to %d bytes", PC_ID_MAX);
+    k->issuer = issuer_of(trust, k->prefix);
+    return k->issuer ? true
+                     : because(why, "ERR prefix '%.64s' names no issuer and %u are configured",
+                               k->prefix->prefix, trust->issuer_count);
 }
 
 /* Whether the token is revoked by its own id, and until when. */
@@ -113,12 +134,13 @@ static bool look_up(const struct pc_resp_conn *r, const struct pc_trust *trust, 
 static outcome cmd_exists(struct pc_resp_conn *r, const struct pc_resp_command *c)
 {
     const struct pc_trust *trust = pc_server_trust(r->worker->server);
+    struct reason why;
     int64_t found = 0;
     for (size_t i = 1; i < c->argc; i++) {
         struct pc_revoked revoked;
         struct key k;
-        if (!resolve(r, trust, c->argv[i], &k))
-            return PC_RESP_DONE;
+        if (!resolve(r, trust, c->argv[i], &k, &why))
+            return reply_text(r, why.text);
         found += look_up(r, trust, &k, &revoked);
     }
     pc_resp_reply_int(r, found);
@@ -129,9 +151,10 @@ static outcome cmd_get(struct pc_resp_conn *r, const struct pc_resp_command *c)
 {
     const struct pc_trust *trust = pc_server_trust(r->worker->server);
     struct pc_revoked revoked;
+    struct reason why;
     struct key k;
-    if (!resolve(r, trust, c->argv[1], &k))
-        return PC_RESP_DONE;
+    if (!resolve(r, trust, c->argv[1], &k, &why))
+        return reply_text(r, why.text);
     if (look_up(r, trust, &k, &revoked))
         pc_resp_reply_bulk(r, pc_bytes_str(k.prefix->value));
     else
@@ -139,36 +162,38 @@ static outcome cmd_get(struct pc_resp_conn *r, const struct pc_resp_command *c)
     return PC_RESP_DONE;
 }
 
-static void reply_ttl(struct pc_resp_conn *r, struct pc_bytes key, bool seconds)
+/* As Redis: -2 where there is nothing, -1 where it never expires. */
+static int64_t left_of(const struct pc_resp_conn *r, const struct pc_revoked *revoked, bool found)
+{
+    if (!found)
+        return -2;
+    if (revoked->expires_at_ms == INT64_MAX)
+        return -1;
+    /* Within the issuer's clock skew it is still refused, with nothing left of its time. */
+    return pc_max_i64(revoked->expires_at_ms - r->worker->core->now_ms, 0);
+}
+
+static outcome reply_ttl(struct pc_resp_conn *r, struct pc_bytes key, bool seconds)
 {
     const struct pc_trust *trust = pc_server_trust(r->worker->server);
     struct pc_revoked revoked;
+    struct reason why;
     struct key k;
-    if (!resolve(r, trust, key, &k))
-        return;
-    if (!look_up(r, trust, &k, &revoked)) {
-        pc_resp_reply_int(r, -2);
-        return;
-    }
-    if (revoked.expires_at_ms == INT64_MAX) {
-        pc_resp_reply_int(r, -1);
-        return;
-    }
-    /* Within the issuer's clock skew it is still refused, with nothing left of its time. */
-    int64_t left = pc_max_i64(revoked.expires_at_ms - r->worker->core->now_ms, 0);
-    pc_resp_reply_int(r, seconds ? (left + 500) / 1000 : left);
+    if (!resolve(r, trust, key, &k, &why))
+        return reply_text(r, why.text);
+    int64_t left = left_of(r, &revoked, look_up(r, trust, &k, &revoked));
+    pc_resp_reply_int(r, seconds && left > 0 ? (left + 500) / 1000 : left);
+    return PC_RESP_DONE;
 }
 
 static outcome cmd_ttl(struct pc_resp_conn *r, const struct pc_resp_command *c)
 {
-    reply_ttl(r, c->argv[1], true);
-    return PC_RESP_DONE;
+    return reply_ttl(r, c->argv[1], true);
 }
 
 static outcome cmd_pttl(struct pc_resp_conn *r, const struct pc_resp_command *c)
 {
-    reply_ttl(r, c->argv[1], false);
-    return PC_RESP_DONE;
+    return reply_ttl(r, c->argv[1], false);
 }
 
 static outcome cmd_check(struct pc_resp_conn *r, const struct pc_resp_command *c)
@@ -188,13 +213,6 @@ static outcome cmd_check(struct pc_resp_conn *r, const struct pc_resp_command *c
 }
 
 /* ---- changing ---- */
-
-/* An error reply while mutations are under way would overtake theirs. */
-#define WAIT_IF_PENDING(r)                                                                         \
-    do {                                                                                           \
-        if ((r)->pending)                                                                          \
-            return PC_RESP_WAIT;                                                                   \
-    } while (0)
 
 static outcome fail(struct pc_resp_conn *r, const struct pc_mutation_refusal *refusal)
 {
@@ -255,13 +273,6 @@ static void done_count(struct pc_resp_conn *r, struct pc_job *job)
     pc_resp_reply_int(r, n);
 }
 
-static outcome reply_text(struct pc_resp_conn *r, const char *text)
-{
-    WAIT_IF_PENDING(r);
-    pc_resp_reply_error(r, "%s", text);
-    return PC_RESP_DONE;
-}
-
 /* Sets a wish's expiry from a number and its unit; PXAT and EXAT are absolute. */
 static const char *set_expiry(struct pc_wish *wish, struct pc_bytes number, bool milliseconds,
                               bool absolute, const char *command, char *text, size_t cap)
@@ -281,16 +292,10 @@ static outcome revoke_key(struct pc_resp_conn *r, struct pc_bytes key, struct pc
                           void (*done)(struct pc_resp_conn *, struct pc_job *))
 {
     const struct pc_trust *trust = pc_server_trust(r->worker->server);
+    struct reason why;
     struct key k;
-    /* Resolving may reply with an error, which has to wait its turn. */
-    if (r->pending && !find_prefix(pc_server_settings(r->worker->server)->config, key))
-        return PC_RESP_WAIT;
-    if (r->pending && pc_server_settings(r->worker->server)->config->prefix_count &&
-        (find_prefix(pc_server_settings(r->worker->server)->config, key)->form == PC_PREFIX_TOKEN ||
-         key.n > PC_ID_MAX))
-        return PC_RESP_WAIT;
-    if (!resolve(r, trust, key, &k))
-        return PC_RESP_DONE;
+    if (!resolve(r, trust, key, &k, &why))
+        return reply_text(r, why.text);
     wish->kind = PC_KIND_TOKEN;
     wish->op = PC_OP_REVOKE;
     wish->have_issuer = true;
@@ -365,14 +370,15 @@ static outcome cmd_expire(struct pc_resp_conn *r, const struct pc_resp_command *
     const struct pc_trust *trust = pc_server_trust(r->worker->server);
     struct pc_wish wish = {0};
     struct pc_revoked revoked;
+    struct reason why;
     struct key k;
     char text[96];
     WAIT_IF_PENDING(r);
     const char *error = set_expiry(&wish, c->argv[2], false, false, "expire", text, sizeof text);
     if (error)
         return reply_text(r, error);
-    if (!resolve(r, trust, c->argv[1], &k))
-        return PC_RESP_DONE;
+    if (!resolve(r, trust, c->argv[1], &k, &why))
+        return reply_text(r, why.text);
     if (!look_up(r, trust, &k, &revoked)) {
         pc_resp_reply_int(r, 0);
         return PC_RESP_DONE;
@@ -409,22 +415,34 @@ static bool named_before(const struct pc_resp_command *c, size_t i)
     return false;
 }
 
+/* A job for all keys of a DEL, or NULL: out of memory, or larger than a journal batch. */
+static struct pc_job *job_for_keys(const struct pc_resp_command *c)
+{
+    uint32_t n = (uint32_t)(c->argc - 1);
+    size_t bytes = (size_t)n * (PC_ISSUER_MAX + PC_ACTOR_MAX + PC_SOURCE_MAX);
+    size_t room = PC_JOB_BYTES_MAX - (size_t)n * PC_JOB_CHANGE_OVERHEAD;
+    for (size_t i = 1; i < c->argc; i++)
+        bytes += pc_min_u64(c->argv[i].n, PC_ID_MAX);
+    return pc_job_new(n, pc_min_u64(bytes, room));
+}
+_Static_assert(PC_RESP_ARGS_MAX <= PC_JOB_CHANGES_MAX, "a job holds the keys of any command");
+
 static outcome cmd_del(struct pc_resp_conn *r, const struct pc_resp_command *c)
 {
     const struct pc_trust *trust = pc_server_trust(r->worker->server);
     struct pc_mutation_refusal refusal;
+    struct reason why;
     struct key k;
     WAIT_IF_PENDING(r);
-    uint32_t n = (uint32_t)(c->argc - 1);
-    struct pc_job *job = pc_job_new(n, PC_JOB_BYTES_MAX - (size_t)n * PC_JOB_CHANGE_OVERHEAD);
+    struct pc_job *job = job_for_keys(c);
     if (!job)
         return reply_text(r, "ERR no memory");
     for (size_t i = 1; i < c->argc; i++) {
         if (named_before(c, i))
             continue;
-        if (!resolve(r, trust, c->argv[i], &k)) {
+        if (!resolve(r, trust, c->argv[i], &k, &why)) {
             pc_job_free(job);
-            return PC_RESP_DONE;
+            return reply_text(r, why.text);
         }
         if (add_del(r, job, &k, &refusal) < 0) {
             pc_job_free(job);

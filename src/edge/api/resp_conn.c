@@ -198,7 +198,8 @@ static void reply_arity(struct pc_resp_conn *r, const struct pc_resp_row *row)
     pc_resp_reply_error(r, "ERR wrong number of arguments for '%s' command", lower);
 }
 
-/* Why the command may not run now; false: it may. */
+/* Replies why the command may not run now; false: it may. Nothing is replied while mutations are
+ * under way: execute() has let the other reasons wait, and shedding looks only at a first one. */
 static bool refuse(struct pc_resp_conn *r, const struct pc_resp_row *row,
                    const struct pc_resp_command *c)
 {
@@ -212,7 +213,7 @@ static bool refuse(struct pc_resp_conn *r, const struct pc_resp_row *row,
         return false;
     else if (PC_UNLIKELY(!pc_writer_ready(r->worker->server->writer)))
         pc_resp_reply_error(r, "LOADING Portcullis is loading the dataset in memory");
-    else if (PC_UNLIKELY(r->newcomer) && pc_core_overloaded(r->worker->core))
+    else if (PC_UNLIKELY(r->newcomer) && !r->pending && pc_core_overloaded(r->worker->core))
         pc_resp_reply_error(r, "BUSY this core's queue is too long; try again");
     else
         return false;
