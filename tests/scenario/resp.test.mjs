@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // RESP2: the commands, who may use them, and the clients people have.
 import assert from 'node:assert/strict';
+import fs from 'node:fs';
 import { after, before, test } from 'node:test';
 import { hostOf, portOf, run, Server } from './lib/server.mjs';
-import { Resp, RespError } from './lib/wire.mjs';
+import { once, Resp, RespError } from './lib/wire.mjs';
 
 const PLACES = ['resp', 'resp-unix'];
 let server;
@@ -102,6 +103,36 @@ test('AUTH: wrong credentials are WRONGPASS, in both forms; the connection stays
   isError(await resp.command('AUTH', 'wrong'), /^WRONGPASS/);
   isError(await resp.command('AUTH'), /^ERR wrong number of arguments/);
   resp.close();
+});
+
+test('AUTH holds as long as its credential does', async () => {
+  const own = new Server();
+  own.config.admin = { ...own.config.admin, issuer: own.issuer.name };
+  own.writeConfig();
+  await own.start();
+  try {
+    const set = ['SET', 'bl:held', '1', 'EX', '60'];
+    const jwt = own.issuer.mint({ sub: 'ops', jti: 'held-by-resp', roles: ['portcullis-operator'] });
+    const byJwt = await own.resp('resp', null);
+    const byToken = await own.resp('resp', 'operator');
+    assert.equal(await byJwt.command('AUTH', jwt), 'OK');
+    for (const resp of [byJwt, byToken]) assert.equal(await resp.command(...set), 'OK');
+    assert.equal((await own.revoke({ token: jwt })).status, 200);
+    isError(await byJwt.command(...set), /^NOAUTH/);
+    assert.equal(await byJwt.command('PING'), 'PONG');
+    const file = own.config.admin.tokens_file;
+    const tokens = JSON.parse(fs.readFileSync(file, 'utf8'));
+    tokens.tokens.find((token) => token.role === 'operator').revoked = Math.floor(Date.now() / 1000) - 1;
+    fs.writeFileSync(file, JSON.stringify(tokens));
+    const reload = await once(own.address(), 'POST', '/admin/reload', { headers: own.bearer('admin') });
+    assert.equal(reload.status, 200);
+    isError(await byToken.command(...set), /^NOAUTH/);
+    isError(await byToken.command('AUTH', own.tokens.operator), /^WRONGPASS/);
+    byJwt.close();
+    byToken.close();
+  } finally {
+    await own.stop();
+  }
 });
 
 test('role gateway revokes tokens of its prefix but may not take them back', async () => {
@@ -223,6 +254,44 @@ test('PC.CHECK takes and gives the JSON of HTTP; PC.REVOKE revokes every kind', 
   isError(await resp.command('PC.REVOKE', 'subject', 'x', 'TTL', '5'), /^ERR/);
   isError(await resp.command('PC.CHECK', '{'), /^ERR/);
   resp.close();
+});
+
+test('PC.REVOKE issuer and all say whom they hit', async () => {
+  const own = await Server.start({ issuers: 2, config: { resp: { prefixes: [{ prefix: 'a:', issuer: 'https://issuer0.test' }] } } });
+  try {
+    const [first, second] = own.issuers;
+    const resp = await own.resp();
+    isError(await resp.command('PC.REVOKE', 'issuer', 'https://issuer.test'), /^ERR no issuer "https:\/\/issuer.test" is configured/);
+    isError(await resp.command('PC.REVOKE', 'issuer', first.name, 'ISSUER', second.name), /^ERR syntax error/);
+    isError(await resp.command('PC.REVOKE', 'all', 'alice'), /^ERR kind all/);
+    assert.equal((await own.auth(second.mint())).status, 200);
+    assert.equal(await resp.command('PC.REVOKE', 'issuer', first.name), 'OK');
+    assert.equal((await own.auth(first.mint())).status, 401);
+    assert.equal((await own.auth(second.mint())).status, 200);
+    assert.equal(await resp.command('PC.REVOKE', 'all', '*'), 'OK');
+    assert.equal((await own.auth(second.mint())).status, 401);
+    resp.close();
+  } finally {
+    await own.stop();
+  }
+});
+
+test('role gateway revokes tokens of its prefixes\' issuers only', async () => {
+  const own = await Server.start({ issuers: 2, config: { resp: { prefixes: [{ prefix: 'a:', issuer: 'https://issuer0.test' }] } } });
+  try {
+    const resp = await own.resp('resp', 'gateway');
+    assert.equal(await resp.command('PC.REVOKE', 'token', 'x', 'ISSUER', own.issuers[0].name), 'OK');
+    isError(await resp.command('PC.REVOKE', 'token', 'x', 'ISSUER', own.issuers[1].name), /^NOPERM/);
+    isError(await resp.command('PC.REVOKE', 'token', 'x', 'ISSUER', '*'), /^NOPERM/);
+    const answer = await own.revoke({ kind: 'token', id: 'x', issuer: '*' }, { role: 'gateway' });
+    assert.equal(answer.status, 403);
+    const operator = await own.resp();
+    assert.equal(await operator.command('PC.REVOKE', 'token', 'x', 'ISSUER', '*'), 'OK');
+    operator.close();
+    resp.close();
+  } finally {
+    await own.stop();
+  }
 });
 
 test('a prefix of form token takes the whole token and reduces it to issuer and jti', async () => {

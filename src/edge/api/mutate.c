@@ -66,14 +66,13 @@ static int check_id(const struct pc_wish *wish, struct pc_mutation_refusal *r)
 static int check_permission(const struct pc_wish *wish, enum pc_admin_role role,
                             struct pc_mutation_refusal *r)
 {
-    enum pc_admin_role needed = wish->kind == PC_KIND_TOKEN && wish->op == PC_OP_REVOKE
-                                    ? PC_ADMIN_GATEWAY
-                                    : PC_ADMIN_OPERATOR;
-    if (role >= needed)
+    bool every_issuer = pc_bytes_eq_str(wish->issuer, "*");
+    bool narrow = wish->kind == PC_KIND_TOKEN && wish->op == PC_OP_REVOKE && !every_issuer;
+    if (role >= (narrow ? PC_ADMIN_GATEWAY : PC_ADMIN_OPERATOR))
         return 0;
-    return pc_mutation_refuse(r, 403, "FORBIDDEN", "to %s a %s needs role operator",
+    return pc_mutation_refuse(r, 403, "FORBIDDEN", "to %s a %s%s needs role operator",
                               wish->op == PC_OP_REVOKE ? "revoke" : "un-revoke",
-                              pc_kind_name(wish->kind));
+                              pc_kind_name(wish->kind), every_issuer ? " of every issuer" : "");
 }
 
 static int resolve_issuer(const struct pc_trust *trust, const struct pc_wish *wish,

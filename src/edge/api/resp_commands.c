@@ -452,29 +452,64 @@ static outcome cmd_del(struct pc_resp_conn *r, const struct pc_resp_command *c)
     return pc_resp_submit(r, job, done_count);
 }
 
-/* PC.REVOKE kind id [ISSUER name] [TTL seconds] [REASON text] */
+/* Role gateway revokes tokens of its prefixes' issuers; "*" and all others need an operator. */
+static bool of_some_prefix(const struct pc_resp_conn *r, const struct pc_wish *wish)
+{
+    const struct pc_trust *trust = pc_server_trust(r->worker->server);
+    const struct pc_config *c = pc_server_settings(r->worker->server)->config;
+    for (unsigned i = 0; i < c->prefix_count; i++) {
+        const struct pc_issuer *issuer = issuer_of(trust, &c->prefixes[i]);
+        if (issuer && (wish->have_issuer ? pc_bytes_eq(issuer->s.name, wish->issuer)
+                                         : trust->issuer_count == 1))
+            return true;
+    }
+    return false;
+}
+
+/* What "id" of PC.REVOKE kind id names; NULL, or an error. */
+static const char *set_named(struct pc_wish *wish, struct pc_bytes id)
+{
+    if (wish->kind == PC_KIND_ALL)
+        return pc_bytes_eq_str(id, "*") ? NULL : "ERR kind all is revoked by PC.REVOKE all *";
+    if (wish->kind != PC_KIND_ISSUER) {
+        wish->id = id;
+        return NULL;
+    }
+    wish->have_issuer = true;
+    wish->issuer = id;
+    return NULL;
+}
+
+/* One pair of PC.REVOKE's options; NULL, or an error. */
+static const char *set_revoke_option(struct pc_wish *wish, struct pc_bytes name,
+                                     struct pc_bytes value, char *text, size_t cap)
+{
+    if (pc_bytes_eq_nocase(name, PC_LIT("ISSUER")) && !wish->have_issuer) {
+        wish->have_issuer = true;
+        wish->issuer = value;
+        return NULL;
+    }
+    if (pc_bytes_eq_nocase(name, PC_LIT("REASON"))) {
+        wish->reason = value;
+        return NULL;
+    }
+    if (pc_bytes_eq_nocase(name, PC_LIT("TTL")))
+        return set_expiry(wish, value, false, false, "pc.revoke", text, cap);
+    return "ERR syntax error";
+}
+
+/* PC.REVOKE kind id [ISSUER name] [TTL seconds] [REASON text]; also: issuer name, all * */
 static outcome cmd_revoke(struct pc_resp_conn *r, const struct pc_resp_command *c)
 {
     struct pc_wish wish = {.kind = pc_kind_of_name(c->argv[1]), .op = PC_OP_REVOKE};
     char text[96];
-    if (wish.kind != PC_KIND_ISSUER && wish.kind != PC_KIND_ALL)
-        wish.id = c->argv[2];
-    for (size_t i = 3; i < c->argc; i += 2) {
-        const char *error = i + 1 < c->argc ? NULL : "ERR syntax error";
-        if (!error && pc_bytes_eq_nocase(c->argv[i], PC_LIT("ISSUER"))) {
-            wish.have_issuer = true;
-            wish.issuer = c->argv[i + 1];
-        } else if (!error && pc_bytes_eq_nocase(c->argv[i], PC_LIT("REASON"))) {
-            wish.reason = c->argv[i + 1];
-        } else if (!error && pc_bytes_eq_nocase(c->argv[i], PC_LIT("TTL"))) {
-            error = set_expiry(&wish, c->argv[i + 1], false, false, "pc.revoke", text, sizeof text);
-        } else if (!error) {
-            error = "ERR syntax error";
-        }
-        if (error)
-            return reply_text(r, error);
-    }
-    return submit_one(r, &wish, done_ok);
+    const char *error = c->argc % 2 ? set_named(&wish, c->argv[2]) : "ERR syntax error";
+    for (size_t i = 3; i + 1 < c->argc && !error; i += 2)
+        error = set_revoke_option(&wish, c->argv[i], c->argv[i + 1], text, sizeof text);
+    if (!error && pc_resp_role(r) < PC_ADMIN_OPERATOR && wish.kind == PC_KIND_TOKEN &&
+        !of_some_prefix(r, &wish))
+        error = "NOPERM role gateway revokes tokens of the issuers of its prefixes only";
+    return error ? reply_text(r, error) : submit_one(r, &wish, done_ok);
 }
 
 /* ---- connection ---- */
@@ -511,8 +546,10 @@ static bool authenticate(struct pc_resp_conn *r, struct pc_bytes password)
         pc_resp_reply_error(r, "WRONGPASS invalid username-password pair or user is disabled.");
         return false;
     }
-    r->principal = found;
-    return true;
+    if (pc_resp_authenticated(r, password, &found))
+        return true;
+    pc_resp_reply_error(r, "ERR no memory");
+    return false;
 }
 
 static outcome cmd_auth(struct pc_resp_conn *r, const struct pc_resp_command *c)

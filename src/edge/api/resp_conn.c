@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/secret.h"
 #include "edge/api/mutate.h"
 
 enum resp_deadline { DEADLINE_IDLE, DEADLINE_DRAIN };
@@ -145,6 +146,47 @@ enum pc_resp_outcome pc_resp_submit(struct pc_resp_conn *r, struct pc_job *job,
     return PC_RESP_DONE;
 }
 
+/* ---- who asks ---- */
+
+static void forget_credential(struct pc_resp_conn *r)
+{
+    if (r->credential)
+        pc_wipe(r->credential, r->credential_n);
+    free(r->credential);
+    r->credential = NULL;
+    r->credential_n = 0;
+}
+
+bool pc_resp_authenticated(struct pc_resp_conn *r, struct pc_bytes credential,
+                           const struct pc_principal *principal)
+{
+    PC_ASSERT(principal->role != PC_ADMIN_NONE && credential.n > 0);
+    uint8_t *copy = malloc(credential.n);
+    if (!copy)
+        return false;
+    memcpy(copy, credential.p, credential.n);
+    forget_credential(r);
+    r->credential = copy;
+    r->credential_n = credential.n;
+    r->principal = *principal;
+    r->judged_ns = r->worker->core->now_ns;
+    r->undecided = false;
+    return true;
+}
+
+/* Once a turn is enough: what it brings arrived before it began. */
+static void judge_again(struct pc_resp_conn *r)
+{
+    struct pc_ip client = pc_conn_ip(r->conn);
+    if (PC_LIKELY(!r->credential) || r->judged_ns == r->worker->core->now_ns)
+        return;
+    pc_principal_of(r->worker, pc_bytes_of(r->credential, r->credential_n), &client, &r->principal,
+                    &r->undecided);
+    r->judged_ns = r->worker->core->now_ns;
+    if (r->principal.role == PC_ADMIN_NONE && !r->undecided)
+        forget_credential(r);
+}
+
 /* ---- commands ---- */
 
 enum pc_admin_role pc_resp_role(const struct pc_resp_conn *r)
@@ -208,7 +250,8 @@ static bool refuse(struct pc_resp_conn *r, const struct pc_resp_row *row,
     else if (!arity_fits(row, c->argc))
         reply_arity(r, row);
     else if (PC_UNLIKELY(!may_use(r, row)))
-        pc_resp_reply_error(r, "NOAUTH Authentication required.");
+        pc_resp_reply_error(r, r->undecided ? "BUSY too many signatures to verify"
+                                            : "NOAUTH Authentication required.");
     else if (row->access == PC_RESP_ALWAYS)
         return false;
     else if (PC_UNLIKELY(!pc_writer_ready(r->worker->server->writer)))
@@ -223,6 +266,7 @@ static bool refuse(struct pc_resp_conn *r, const struct pc_resp_row *row,
 static enum pc_resp_outcome execute(struct pc_resp_conn *r, const struct pc_resp_command *c)
 {
     const struct pc_resp_row *row = find_row(c->argv[0]);
+    judge_again(r);
     /* Everything but a mutation answers at once, so it has to wait for those before it. */
     if (r->pending &&
         (!row || row->access != PC_RESP_MUTATE || !may_use(r, row) || !arity_fits(row, c->argc)))
@@ -245,6 +289,14 @@ static void protocol_error(struct pc_resp_conn *r)
     pc_conn_close_after_flush(r->conn);
 }
 
+/* A stranger from elsewhere gets little memory before AUTH. */
+static struct pc_resp_limits limits_of(const struct pc_resp_conn *r)
+{
+    struct pc_resp_limits limits = pc_resp_limits_default;
+    limits.unauthenticated = !r->credential && !pc_conn_is_local(r->conn);
+    return limits;
+}
+
 /* Takes at most one command; 0: nothing can be done before more bytes or answers arrive. */
 static size_t input_one(struct pc_resp_conn *r, uint8_t *p, size_t n)
 {
@@ -253,7 +305,8 @@ static size_t input_one(struct pc_resp_conn *r, uint8_t *p, size_t n)
     if (r->pending && p[0] != '*')
         return 0;
     struct pc_resp_parser before = r->parser;
-    int used = pc_resp_parse(&r->parser, &pc_resp_limits_default, p, n, c);
+    struct pc_resp_limits limits = limits_of(r);
+    int used = pc_resp_parse(&r->parser, &limits, p, n, c);
     if (used == 0)
         return 0;
     if (used < 0 && r->pending) {
@@ -311,6 +364,7 @@ static int resp_open(struct pc_conn *c)
 static void resp_closed(struct pc_conn *c)
 {
     pc_metric_sub(pc_worker_of(c)->metrics, PC_M_CONNECTIONS_OPEN_RESP, 1);
+    forget_credential(resp_of(c));
     free(c->user);
 }
 

@@ -16,10 +16,16 @@ struct pc_resp_conn {
     struct pc_conn *conn;
     struct pc_resp_parser parser;
     struct pc_principal principal; /* role PC_ADMIN_NONE until AUTH */
-    uint32_t pending;              /* mutations given to the writer, not yet replied to */
-    bool newcomer;                 /* came while the core was overloaded: shed first */
-    bool closing;                  /* closes when pending is 0 */
-    uint64_t id;                   /* CLIENT ID */
+    /* AUTH's credential. It is judged again in every turn that brings commands, so that it stops
+     * working as soon as it would for HTTP: expired, revoked, or gone from the file of tokens. */
+    uint8_t *credential;
+    size_t credential_n;
+    int64_t judged_ns; /* the turn of the last judgement */
+    bool undecided;    /* the budget for signatures did not allow one */
+    uint32_t pending;  /* mutations given to the writer, not yet replied to */
+    bool newcomer;     /* came while the core was overloaded: shed first */
+    bool closing;      /* closes when pending is 0 */
+    uint64_t id;       /* CLIENT ID */
     char name[PC_RESP_CLIENT_NAME_MAX + 1];
 };
 
@@ -56,6 +62,10 @@ void pc_resp_reply_int(struct pc_resp_conn *r, int64_t value);
 void pc_resp_reply_bulk(struct pc_resp_conn *r, struct pc_bytes value);
 void pc_resp_reply_null(struct pc_resp_conn *r);
 void pc_resp_reply_raw(struct pc_resp_conn *r, struct pc_bytes rendered);
+
+/* Keeps the credential that made `principal`; false when out of memory: nothing changed then. */
+bool pc_resp_authenticated(struct pc_resp_conn *r, struct pc_bytes credential,
+                           const struct pc_principal *principal);
 
 /* The role commands run with: AUTH's, or gateway where loopback is trusted. */
 enum pc_admin_role pc_resp_role(const struct pc_resp_conn *r);
