@@ -166,6 +166,6 @@ int pc_writer_recover(struct pc_writer *w, struct pc_why *why)
     w->last_snapshot_ms = pc_writer_wall(w);
     /* What had to be replayed counts towards the next snapshot. */
     w->appended_bytes = r.records * PC_JOB_CHANGE_OVERHEAD;
-    w->unsealed = true;
+    w->next_seal_ns = pc_writer_mono(w);
     return 0;
 }

@@ -156,7 +156,7 @@ static int sync_journal(struct pc_writer *w)
     w->next_sync_ns = 0;
     if (rc < 0)
         return rc;
-    w->unsealed = true;
+    w->next_seal_ns = pc_writer_mono(w) + PC_WRITER_SEAL_MS * INT64_C(1000000);
     pc_histogram_record(w->o.metrics, PC_H_JOURNAL_SYNC, (uint64_t)(pc_writer_mono(w) - start), 1);
     return 0;
 }
@@ -345,25 +345,27 @@ static void tick(struct pc_writer *w, int64_t mono_ns)
     publish_gauges(w);
 }
 
+/* Marks how far the journal is durable, so that damage is told from a torn write. */
+static void seal(struct pc_writer *w)
+{
+    if (w->next_seal_ns == 0 || pc_journal_failed(w->journal))
+        return;
+    w->next_seal_ns = 0;
+    if (pc_journal_seal(w->journal, pc_writer_wall(w)) < 0 && pc_journal_failed(w->journal))
+        become_read_only(w, "sealing the journal failed");
+}
+
 static void timers(struct pc_writer *w)
 {
     int64_t now = pc_writer_mono(w);
     if (w->next_sync_ns && now >= w->next_sync_ns && sync_journal(w) < 0)
         become_read_only(w, "a periodic sync failed");
+    if (w->next_seal_ns && now >= w->next_seal_ns)
+        seal(w);
     if (now >= w->next_tick_ns)
         tick(w, now);
     if (pc_journal_wants_segment(w->journal))
         pc_waker_notify(w->background.waker);
-}
-
-/* Nothing waits: mark how far the journal is durable, so that damage is told from a torn write. */
-static void seal_when_idle(struct pc_writer *w)
-{
-    if (!w->unsealed || pc_journal_failed(w->journal))
-        return;
-    w->unsealed = false;
-    if (pc_journal_seal(w->journal, pc_writer_wall(w)) < 0 && pc_journal_failed(w->journal))
-        become_read_only(w, "sealing the journal failed");
 }
 
 static void sleep_until_work(struct pc_writer *w)
@@ -372,6 +374,8 @@ static void sleep_until_work(struct pc_writer *w)
     int64_t due = w->next_tick_ns;
     if (w->next_sync_ns)
         due = pc_min_i64(due, w->next_sync_ns);
+    if (w->next_seal_ns)
+        due = pc_min_i64(due, w->next_seal_ns);
     pc_waker_prepare(w->waker);
     if (queues_empty(w) && !atomic_load_explicit(&w->stop, memory_order_seq_cst) && due > now) {
         pc_rcu_offline();
@@ -414,8 +418,6 @@ bool pc_writer_turn(struct pc_writer *w)
     bool busy = work(w);
     timers(w);
     pc_rcu_quiescent();
-    if (!busy)
-        seal_when_idle(w);
     return busy;
 }
 
@@ -428,7 +430,7 @@ void pc_writer_shut_down(struct pc_writer *w)
     pc_background_stop(w);
     if (!pc_journal_failed(w->journal) && sync_journal(w) < 0)
         become_read_only(w, "the last sync failed");
-    seal_when_idle(w);
+    seal(w);
     if (!pc_journal_failed(w->journal) && pc_writer_snapshot_now(w, &why) < 0)
         pc_log_event(PC_LOG_WARN, "snapshot_failed", "%s", why.text);
 }

@@ -29,10 +29,13 @@
 #include "edge/writer/scopes.h"
 #include "edge/writer/tables.h"
 
-#define PC_WRITER_QUEUE_JOBS    4096   /* per producer by default; a full queue is answered 503 */
-#define PC_WRITER_PRODUCERS_MAX 300    /* cores and the main thread */
-#define PC_WRITER_TICK_MS       1000   /* expiry, clock, snapshot and gauge checks */
-#define PC_WRITER_REAP_SLOTS    200000 /* looked at per tick and table */
+#define PC_WRITER_QUEUE_JOBS    4096 /* per producer by default; a full queue is answered 503 */
+#define PC_WRITER_PRODUCERS_MAX 300  /* cores and the main thread */
+/* A writer that has synced nothing for so long marks how far the journal is durable. Not at once: a
+ * client that waits for each answer would pay two syncs for every change. */
+#define PC_WRITER_SEAL_MS    100
+#define PC_WRITER_TICK_MS    1000   /* expiry, clock, snapshot and gauge checks */
+#define PC_WRITER_REAP_SLOTS 200000 /* looked at per tick and table */
 
 enum pc_writer_state {
     PC_WRITER_RECOVERING,

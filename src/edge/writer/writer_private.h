@@ -88,8 +88,9 @@ struct pc_writer {
     struct retired_trust *spare_retired;
     uint8_t key_id[PC_SNAPSHOT_KEY_ID_BYTES];
 
-    int64_t next_tick_ns, next_sync_ns; /* next_sync_ns 0: nothing waits for a sync */
-    bool unsealed;                      /* something was synced since the last seal */
+    int64_t next_tick_ns;
+    int64_t next_sync_ns; /* 0: nothing waits for a sync */
+    int64_t next_seal_ns; /* 0: nothing was synced since the last seal */
     bool outbox_full;
     uint64_t snapshot_base_bytes; /* bytes appended when the last snapshot began */
     uint64_t appended_bytes;

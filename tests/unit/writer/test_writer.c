@@ -386,8 +386,8 @@ static void every_moment_a_sync_can_fail_ends_acknowledgements(void **state)
         sim_disk_fault(f.disk, SIM_SYNC, 1, false);
         if (moment == 2)
             assert_true(pc_writer_begin_snapshot(r->w) < 0);
-        else if (moment == 1)
-            rig_pass(r, r->options.async_interval_ms);
+        else
+            rig_pass(r, moment == 1 ? r->options.async_interval_ms : PC_WRITER_SEAL_MS);
         pc_writer_turn(r->w);
         assert_true(sim_disk_fault_fired(f.disk));
         assert_int_equal(health().state, PC_WRITER_READ_ONLY);
