@@ -147,11 +147,10 @@ void pc_revocations_prefetch(const struct pc_revocations *t, uint64_t fp)
 {
     uint64_t word = pc_revtab_word(&t->main, fp);
     const struct pc_revseg *s = pc_revtab_word_address(word);
-    uint32_t groups = (uint32_t)(word >> 48);
     if (t->main.columns == 2)
-        __builtin_prefetch(pc_revseg_start(s, t->main.base, groups, 2, fp).at);
+        pc_revseg_prefetch(s, t->main.base, (uint32_t)(word >> 48), 2, fp);
     else
-        __builtin_prefetch(pc_revseg_start(s, t->main.base, groups, 3, fp).at);
+        pc_revseg_prefetch(s, t->main.base, (uint32_t)(word >> 48), 3, fp);
 }
 
 bool pc_revocations_find(const struct pc_revocations *t, uint64_t fp, int64_t now_ms,
