@@ -173,6 +173,8 @@ static int journal_batch(struct pc_writer *w)
     pc_metric_add(w->o.metrics, PC_M_JOURNAL_RECORDS, w->batch_changes);
     pc_metric_add(w->o.metrics, PC_M_JOURNAL_BYTES, w->batch_bytes);
     pc_histogram_record(w->o.metrics, PC_H_JOURNAL_BATCH, w->batch_changes, 1);
+    if (w->next_seal_ns) /* not idle after all */
+        w->next_seal_ns = pc_writer_mono(w) + PC_WRITER_SEAL_MS * INT64_C(1000000);
     if (w->o.durability == PC_DURABILITY_GROUP)
         return sync_journal(w);
     if (w->o.durability == PC_DURABILITY_ASYNC && w->next_sync_ns == 0)
