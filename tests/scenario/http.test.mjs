@@ -321,6 +321,35 @@ test('timeouts: 408 for a slow head and a slow body; idle connections close with
   }
 });
 
+test('a connection whose request takes long to arrive is not idle', async () => {
+  const other = await Server.start({ config: { http: { idle_timeout: '300ms' } } });
+  try {
+    const body = JSON.stringify({ token: other.issuer.mint() });
+    const busy = await other.http();
+    assert.equal((await busy.request('GET', '/health')).status, 200);
+    busy.send(`POST /v1/check HTTP/1.1\r\nHost: a\r\nContent-Length: ${body.length}\r\n\r\n${body.slice(0, 9)}`);
+    const idle = await other.http();
+    assert.equal((await idle.request('GET', '/health')).status, 200);
+    assert.ok(await idle.closed());
+    assert.equal((await busy.send(body.slice(9)).response()).status, 200);
+    busy.close();
+  } finally {
+    await other.stop();
+  }
+});
+
+test('who may not ask is told so before the body, and 100 is not promised', async () => {
+  for (const [target, extra, status] of [['/v1/revoke', '', 401], ['/v1/revoke', 'Expect: 100-continue\r\n', 401], ['/nowhere', '', 404], ['/v1/a%2fb', '', 400]]) {
+    for (const framing of ['Content-Length: 1000000\r\n\r\n[', 'Transfer-Encoding: chunked\r\n\r\nffff\r\n[']) {
+      const { http, answer } = await exchange(`POST ${target} HTTP/1.1\r\nHost: a\r\n${extra}${framing}`);
+      assert.equal(answer.status, status, `${target} ${extra}`);
+      assert.deepEqual(answer.interim, []);
+      assert.equal(answer.headers.connection, 'close');
+      assert.ok(await http.closed());
+    }
+  }
+});
+
 test('slow-loris: drip-fed heads run into the header timeout while others are served', async () => {
   const other = await Server.start({ config: { http: { header_timeout: '1s' } } });
   try {

@@ -33,7 +33,6 @@ struct http_conn {
     size_t head_n;
     size_t body_raw; /* chunked: bytes behind the head already decoded */
     size_t body_n;   /* chunked: decoded bytes behind the head */
-    bool continued;  /* 100 Continue was sent */
     bool head_timed; /* the header deadline runs: trickled bytes must not restart it */
     bool body_timed;
     bool draining; /* the server stops: this request is the last */
@@ -152,7 +151,7 @@ static void reply_methods(struct pc_call *call, unsigned status, uint32_t method
 static bool route(struct pc_call *call, const struct pc_http_request *r)
 {
     uint32_t methods;
-    if (call->path.n > 5 && memcmp(call->path.p, "/api/", 5) == 0)
+    if (call->path.n >= 5 && memcmp(call->path.p, "/api/", 5) == 0)
         call->path = pc_bytes_of(call->path.p + 4, call->path.n - 4);
     call->endpoint = pc_endpoint_find(call, (enum pc_http_method)r->method, call->path, &methods);
     if (call->endpoint)
@@ -194,13 +193,13 @@ static bool shed(const struct http_conn *h, struct pc_call *call)
 
 static void log_call(const struct pc_call *call)
 {
-    if (call->endpoint && call->endpoint->permission <= PC_PERMISSION_DECIDE)
+    if (!call->endpoint || call->endpoint->permission <= PC_PERMISSION_DECIDE)
         return;
     struct pc_log *l = pc_log_begin(PC_LOG_INFO, "admin_call");
     pc_log_bytes(l, "request_id", pc_call_request_id(call));
     if (call->traceparent_n)
         pc_log_bytes(l, "traceparent", pc_bytes_of(call->traceparent, call->traceparent_n));
-    pc_log_str(l, "path", call->endpoint ? call->endpoint->path : "");
+    pc_log_str(l, "path", call->endpoint->path);
     pc_log_str(l, "user", call->principal.actor);
     pc_log_u64(l, "status", call->status);
     pc_log_i64(l, "duration_ms", (call->worker->core->now_ns - call->started_ns) / 1000000);
@@ -281,7 +280,6 @@ static void reset_call(struct http_conn *h, struct pc_conn *c)
     call->cors_origin_n = call->traceparent_n = 0;
     call->started_ns = call->worker->core->now_ns;
     call->req = &h->req;
-    h->continued = false;
     h->body_raw = h->body_n = 0;
 }
 
@@ -315,27 +313,20 @@ static bool canonical_path(struct pc_call *call, const struct pc_http_request *r
     return false;
 }
 
-/* The head is complete: everything that can be said before the body arrived. */
-static bool begin(struct http_conn *h, uint8_t *path_scratch)
+/* The head is complete: everything that does not depend on the body. `whole`: the body is there
+ * too; otherwise a refusal ends the connection, because the rest of the body is not awaited. */
+static bool begin(struct http_conn *h, uint8_t *path_scratch, bool whole)
 {
     struct pc_call *call = &h->call;
     const struct pc_http_request *r = &h->req;
     call->minor = r->minor;
     call->head = r->method == PC_METHOD_HEAD;
-    call->keep_alive = r->keep_alive && !h->draining;
+    call->keep_alive = r->keep_alive && !h->draining && whole;
     call->query = pc_http_query(r);
     take_ids(call, r);
     find_client(call, r);
     take_origin(call, r);
     return canonical_path(call, r, path_scratch) && route(call, r) && admit(call);
-}
-
-static void send_continue(struct http_conn *h, struct pc_conn *c)
-{
-    if (!h->req.expect_continue || h->continued)
-        return;
-    h->continued = true;
-    pc_conn_write(c, PC_LIT(PC_HTTP1_CONTINUE));
 }
 
 /* -1: refused and answered; 0: more is needed; 1: *ret_used bytes hold the whole body. */
@@ -356,8 +347,6 @@ static int read_chunked(struct http_conn *h, struct pc_conn *c, uint8_t *p, size
         refuse(h, 413, "the chunks are too small for a body of this size");
         return -1;
     }
-    if (rc == 0)
-        send_continue(h, c);
     *ret_used = h->head_n + h->body_raw;
     return rc;
 }
@@ -371,7 +360,6 @@ static int read_body(struct http_conn *h, struct pc_conn *c, uint8_t *p, size_t 
     *ret_used = total;
     if (n >= total)
         return 1;
-    send_continue(h, c);
     if (pc_conn_expect(c, total) < 0) {
         refuse(h, 413, "the body is too large");
         return -1;
@@ -382,6 +370,8 @@ static int read_body(struct http_conn *h, struct pc_conn *c, uint8_t *p, size_t 
 static void start_body(struct http_conn *h, struct pc_conn *c, const struct pc_config *config)
 {
     h->stage = STAGE_BODY;
+    /* A connection with a request is not idle, however long its body or its answer takes. */
+    pc_conn_clear_deadline(c, DEADLINE_IDLE);
     if (h->head_timed)
         pc_conn_clear_deadline(c, DEADLINE_HEADER);
     h->head_timed = false;
@@ -413,6 +403,20 @@ static bool take_head(struct http_conn *h, struct pc_conn *c, const uint8_t *p, 
     return false;
 }
 
+/* The body will take a while. Who may not ask at all is told now, so that strangers cannot fill our
+ * memory with bodies; the others are told to go on. */
+static void await_body(struct http_conn *h, struct pc_conn *c, uint8_t *path_scratch)
+{
+    if (h->body_timed)
+        return;
+    h->body_timed = true;
+    pc_conn_deadline(c, DEADLINE_BODY);
+    if (!begin(h, path_scratch, false))
+        finish(h, c);
+    else if (h->req.expect_continue)
+        pc_conn_write(c, PC_LIT(PC_HTTP1_CONTINUE));
+}
+
 /* Handles at most one request; returns the bytes it took, 0 if there is none yet. */
 static size_t input_one(struct http_conn *h, struct pc_conn *c, uint8_t *p, size_t n)
 {
@@ -422,16 +426,14 @@ static size_t input_one(struct http_conn *h, struct pc_conn *c, uint8_t *p, size
         return 0;
     h->req.base = p;
     int rc = read_body(h, c, p, n, &used);
-    if (rc == 0 && !h->body_timed) {
-        h->body_timed = true;
-        pc_conn_deadline(c, DEADLINE_BODY);
-    }
+    if (rc == 0)
+        await_body(h, c, path_scratch);
     if (rc <= 0)
         return 0;
     if (h->body_timed)
         pc_conn_clear_deadline(c, DEADLINE_BODY);
     h->body_timed = false;
-    if (begin(h, path_scratch))
+    if (begin(h, path_scratch, true))
         dispatch(h, c, pc_bytes_of(p + h->head_n, h->body_n));
     else
         finish(h, c);
