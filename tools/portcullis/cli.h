@@ -28,7 +28,7 @@ struct cli_options {
     const char *alg, *aud, *client, *config, *connections, *credential, *env_file, *exp, *family;
     const char *import, *iss, *issuer, *jti, *key, *kid, *name, *reason, *recover, *role, *roles;
     const char *scope, *sid, *sub, *token_file, *ttl, *url, *wait;
-    bool dev, help, json, undo, sources, force;
+    bool cutoff, dev, help, json, undo, sources, force;
 };
 
 struct cli {

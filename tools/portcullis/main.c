@@ -19,6 +19,7 @@ static const struct cli_option options[] = {
     {"connections", "N",        OPTION(connections), "connections used at once, 1 to 64 (default 4)"                    },
     {"credential",  "FILE",     OPTION(credential),
      "administrator's token (PORTCULLIS_ADMIN_TOKEN_FILE; admin.token of the data directory)"                           },
+    {"cutoff",      NULL,       OPTION(cutoff),      "issuer: refuse tokens issued until now, not later ones"           },
     {"dev",         NULL,       OPTION(dev),         "development mode: its own issuer and administrator, loopback only"},
     {"env-file",    "FILE",     OPTION(env_file),    "file of PORTCULLIS_… variables"                                 },
     {"expires-at",  "SECONDS",  OPTION(exp),         "honoured until this Unix time"                                    },
@@ -75,8 +76,8 @@ const struct cli_command cli_commands[] = {
      "KIND [ID]",              "Revoke tokens; with --import, millions.",
      "KIND is token (ID: jti), session, family, subject, client, key (ID: thumbprint), issuer or\n"
      "all (no ID). With --token-file the token is reduced to issuer and jti by the server.",      cli_revoke,
-     {CLIENT_OPTIONS, "issuer", "ttl", "expires-at", "reason", "token-file", "undo", "import",
-      "connections", "json"},
+     {CLIENT_OPTIONS, "issuer", "ttl", "expires-at", "reason", "token-file", "cutoff", "undo",
+      "import", "connections", "json"},
      0,                                                                                                                                                2},
     {"unrevoke",
      "KIND [ID]",              "Take a revocation back.",

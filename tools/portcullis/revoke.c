@@ -28,7 +28,11 @@ static int add_identity(const struct cli *c, json_t *object)
         return cli_usage(c, "all has no id");
     if (kind != PC_KIND_ALL && !id)
         return cli_usage(c, "%s needs an id", c->args[0]);
+    if (c->o.cutoff && kind != PC_KIND_ISSUER)
+        return cli_usage(c, "--cutoff is for issuers; other kinds have no choice");
     add_text(object, "kind", c->args[0]);
+    if (c->o.cutoff)
+        json_object_set_new(object, "cutoff", json_true());
     if (kind == PC_KIND_ISSUER) {
         add_text(object, "issuer", id);
         return CLI_OK;

@@ -205,6 +205,19 @@ static int do_reload(struct pc_server *s, struct pc_why *why)
     return 0;
 }
 
+/* Says which changed keys wait for a restart, so that nobody takes them for live. */
+static void log_reload(const struct pc_server *s)
+{
+    char text[512];
+    struct pc_buf names = pc_buf_of(text, sizeof text - 1);
+    unsigned waiting = pc_config_needs_restart(s->started_as, s->settings->config, &names);
+    text[names.len] = 0;
+    pc_log_event(PC_LOG_INFO, "reloaded", "configuration %s", s->settings->config->hash);
+    if (waiting)
+        pc_log_event(PC_LOG_WARN, "restart_needed", "%u changed keys take effect at a restart: %s",
+                     waiting, text);
+}
+
 int pc_server_reload(struct pc_server *s, struct pc_why *why)
 {
     struct pc_metrics_block *m = pc_metrics_main(s->metrics);
@@ -214,7 +227,7 @@ int pc_server_reload(struct pc_server *s, struct pc_why *why)
     if (rc < 0)
         pc_log_event(PC_LOG_ERROR, "reload_refused", "%s; the old configuration stays", why->text);
     else
-        pc_log_event(PC_LOG_INFO, "reloaded", "configuration %s", s->settings->config->hash);
+        log_reload(s);
     return rc;
 }
 
