@@ -127,7 +127,6 @@ static bool charge(struct pc_worker *w, uint32_t cost_ns, const struct pc_ip *cl
     if (pc_verify_budget_charge(w->budget, hash_client(w, client), cost_ns, w->core->now_ns,
                                 &v->retry_ns))
         return true;
-    pc_metric_inc(w->metrics, PC_M_BUDGET_REFUSED_CORE);
     v->busy = true;
     return false;
 }

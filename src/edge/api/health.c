@@ -3,6 +3,7 @@
 #include <openssl/crypto.h>
 #include <stdlib.h>
 
+#include "base/log.h"
 #include "edge/api/endpoint.h"
 #include "edge/api/offload.h"
 
@@ -118,6 +119,7 @@ static void render_metrics(struct pc_server *s, struct pc_errand *e)
         return;
     }
     pc_metrics_sample_process(&process);
+    pc_metric_set(pc_metrics_main(s->metrics), PC_M_LOG_DROPPED, pc_log_dropped(s->logger));
     process.version = PC_VERSION;
     process.compiler = __VERSION__;
     process.crypto = "BoringSSL (" PC_BORINGSSL_ORIGIN ")";

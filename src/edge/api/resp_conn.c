@@ -139,9 +139,11 @@ enum pc_resp_outcome pc_resp_submit(struct pc_resp_conn *r, struct pc_job *job,
         r->pending++;
         return PC_RESP_DONE;
     }
+    uint32_t refused = job->count;
     pc_job_free(job);
     if (r->pending)
         return PC_RESP_WAIT; /* room comes with the next answer */
+    pc_metric_add(r->worker->metrics, PC_M_MUTATIONS_REFUSED_QUEUE, refused);
     pc_resp_reply_error(r, "BUSY too many mutations wait already");
     return PC_RESP_DONE;
 }

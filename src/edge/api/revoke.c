@@ -293,6 +293,7 @@ static void submit(struct pc_call *call, struct pc_job *job, void (*done)(struct
     job->owner_slot = ref.slot;
     job->owner_tag = ref.generation;
     if (pc_worker_submit(call->worker, job) < 0) {
+        pc_metric_add(call->worker->metrics, PC_M_MUTATIONS_REFUSED_QUEUE, job->count);
         pc_job_free(job);
         pc_call_reply_busy(call, "WRITER_BUSY", "too many mutations wait already", 1);
         return;

@@ -27,10 +27,13 @@ static int make_memory(struct pc_worker *w)
     const struct pc_config *c = w->server->started_as;
     struct pc_token_cache_options cache = {.entries = (uint32_t)c->token_cache.entries,
                                            .failures = (uint32_t)c->token_cache.failures};
-    struct pc_verify_budget_options budget = {
-        .share_permille = (uint32_t)(c->signature_budget.fraction * 1000),
-        .client_permille =
-            (uint32_t)(c->signature_budget.fraction * c->signature_budget.client_share * 1000)};
+    /* Both are parts of the core's time; a client's cannot be more than all clients'. */
+    double client = c->signature_budget.client_share < c->signature_budget.fraction
+                        ? c->signature_budget.client_share
+                        : c->signature_budget.fraction;
+    struct pc_verify_budget_options budget = {.share_permille =
+                                                  (uint32_t)(c->signature_budget.fraction * 1000),
+                                              .client_permille = (uint32_t)(client * 1000)};
     w->jwt = malloc(sizeof *w->jwt);
     w->scratch = malloc(PC_WORKER_SCRATCH_BYTES);
     w->blob = malloc(PC_WORKER_BLOB_BYTES);
@@ -42,11 +45,16 @@ static int make_memory(struct pc_worker *w)
     return rc < 0 ? rc : pc_verify_budget_create(&budget, pc_clock_mono_ns(), &w->budget);
 }
 
-/* Once a second the core copies what the loop counted into its own block of metrics. */
+/* Once a second the core copies what its parts counted into its own block of metrics. */
 static void publish_counters(struct pc_core *core, void *arg)
 {
-    struct pc_metrics_block *m = ((struct pc_worker *)arg)->metrics;
+    const struct pc_worker *w = arg;
+    struct pc_metrics_block *m = w->metrics;
+    struct pc_verify_budget_stats budget = pc_verify_budget_get_stats(w->budget);
     struct pc_core_counters n;
+    pc_metric_set(m, PC_M_BUDGET_REFUSED_CORE, budget.refused_core);
+    pc_metric_set(m, PC_M_BUDGET_REFUSED_CLIENT, budget.refused_client);
+    pc_metric_set(m, PC_M_TOKEN_CACHE_STALE, pc_token_cache_get_stats(w->cache).stale);
     pc_core_counters(core, &n);
     pc_metric_set(m, PC_M_CORE_CONNECTIONS_OPEN, n.connections);
     pc_metric_set(m, PC_M_BYTES_IN, n.recv_bytes);
@@ -124,6 +132,16 @@ static void turn_end(struct pc_core *core)
     }
 }
 
+static void count_refusal(const struct pc_worker *w, const struct pc_job *job)
+{
+    if (job->result == PC_E_READ_ONLY)
+        pc_metric_add(w->metrics, PC_M_MUTATIONS_REFUSED_READ_ONLY, job->count);
+    else if (job->result == PC_E_FULL)
+        pc_metric_add(w->metrics, PC_M_MUTATIONS_REFUSED_OUTBOX, job->count);
+    else if (job->result == PC_E_CLOCK)
+        pc_metric_add(w->metrics, PC_M_MUTATIONS_REFUSED_CLOCK, job->count);
+}
+
 static void message(struct pc_core *core, unsigned producer, void *msg)
 {
     struct pc_worker *w = core->user;
@@ -133,6 +151,8 @@ static void message(struct pc_core *core, unsigned producer, void *msg)
         w->jobs_under_way--;
         pc_histogram_record(w->metrics, PC_H_MUTATION, (uint64_t)(core->now_ns - job->submitted_ns),
                             1);
+        if (PC_UNLIKELY(job->result < 0))
+            count_refusal(w, job);
         job->done(job);
         return;
     }
@@ -184,7 +204,7 @@ int pc_worker_submit(struct pc_worker *w, struct pc_job *job)
     /* The mailbox back holds as many as the queue there: an answer always finds room. */
     if (w->jobs_under_way >= w->server->started_as->limits.writer_queue ||
         pc_writer_push(w->server->writer, w->core->index, job) < 0) {
-        pc_metric_inc(w->metrics, PC_M_MUTATIONS_REFUSED_QUEUE);
+        pc_metric_inc(w->metrics, PC_M_WRITER_QUEUE_FULL);
         return PC_E_FULL;
     }
     w->jobs_under_way++;
