@@ -193,8 +193,11 @@ static void apply_batch(struct pc_writer *w)
         pc_writer_publish(w, NULL);
 }
 
+/* A task changes nothing that is counted, whatever its items name. */
 static void count_answer(struct pc_writer *w, const struct pc_job *job)
 {
+    if (job->task)
+        return;
     if (job->result < 0) {
         atomic_fetch_add_explicit(&w->refused, job->count, memory_order_relaxed);
         return;
@@ -222,7 +225,6 @@ static void answer_batch(struct pc_writer *w, int result)
             w->o.wake(w->o.ctx, i);
         w->woken[i] = false;
     }
-    atomic_fetch_add_explicit(&w->batches, 1, memory_order_relaxed);
 }
 
 static int refusal(const struct pc_writer *w)
@@ -248,6 +250,7 @@ static void commit_batch(struct pc_writer *w)
         apply_batch(w);
     else
         w->sequence = sequence; /* readers of the sequence rely on it having no holes */
+    atomic_fetch_add_explicit(&w->batches, 1, memory_order_relaxed);
     answer_batch(w, rc);
 }
 

@@ -199,7 +199,18 @@ static void a_task_runs_alone_in_its_turn(void **state)
     assert_int_equal(r->answers_n, 2);
     assert_int_equal(r->answers[1]->result, -EXDEV);
     rig_wait(r, 3);
-    assert_int_equal(health().batches, batches + 3);
+    assert_int_equal(health().batches, batches + 2); /* a task is no batch */
+}
+
+static void a_look_up_is_not_counted_as_a_mutation(void **state)
+{
+    (void)state;
+    struct rig *r = &f.rig;
+    rig_open(r);
+    struct pc_writer_health before = health();
+    assert_false(rig_look_up(r, PC_KIND_TOKEN, ISSUER, "a").refused);
+    assert_int_equal(health().changes, before.changes);
+    assert_int_equal(health().refused, before.refused);
 }
 
 /* ---- what a Change becomes ---- */
@@ -600,6 +611,7 @@ int main(void)
         TEST(a_batch_fits_the_smallest_segment),
         TEST(a_full_queue_gives_the_job_back),
         TEST(a_task_runs_alone_in_its_turn),
+        TEST(a_look_up_is_not_counted_as_a_mutation),
         TEST(a_change_gets_its_identity_and_stamp),
         TEST(a_refused_batch_leaves_no_hole_in_the_sequence),
         TEST(look_up_knows_every_kind),
