@@ -143,6 +143,41 @@ test('SIGHUP: a bad configuration is refused and the old one stays; a good one i
   assert.equal((await server.auth(server.issuer.mint({ aud: 'other' }))).status, 200);
 }));
 
+test('a reload names the changed keys that wait for a restart', withServer({}, async (server) => {
+  server.config.http = { body_timeout: '7s' };
+  server.config.log = { level: 'debug' };
+  server.writeConfig();
+  server.signal('SIGHUP');
+  await until('the warning', () => /"event":"restart_needed","message":"1 changed keys [^"]*: http.body_timeout"/.test(server.log));
+}));
+
+test('an admin.token_file that is too short is refused by name', async () => {
+  const server = new Server();
+  const file = path.join(server.dir, 'short.token');
+  fs.writeFileSync(file, 'short\n', { mode: 0o600 });
+  server.config.admin.token_file = file;
+  server.writeConfig();
+  const { code, log } = await server.startRefused();
+  assert.equal(code, 1);
+  assert.match(log, /admin\.token_file: .*short\.token must hold a token of 32 to 128 bytes/);
+});
+
+test('a socket passed in may not open to other machines what was configured for this one', async () => {
+  const server = new Server();
+  const listening = net.createServer();
+  await new Promise((resolve) => { listening.listen(0, '0.0.0.0', resolve); });
+  const { spawn } = await import('node:child_process');
+  const edge = spawn('bash', ['-c', 'export LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES=http; exec "$@"', 'bash',
+    path.join(BIN, 'portcullis-edge'), '--config', server.configFile],
+  { stdio: ['ignore', 'ignore', 'pipe', listening._handle.fd] });
+  process.on('exit', () => edge.kill('SIGKILL'));
+  let log = '';
+  edge.stderr.on('data', (bytes) => { log += bytes; });
+  assert.equal(await within('the edge to refuse', new Promise((resolve) => { edge.on('close', resolve); }), 60_000), 1);
+  assert.match(log, /listeners\[0\]\.address: says 127\.0\.0\.1:0, but the socket .* is bound to 0\.0\.0\.0:/);
+  listening.close();
+});
+
 // Each setting of the trust generation: warm the cache, change it, the verdict must change.
 const TRUST = [
   ['algorithms', { algorithms: ['ES256'] }, {}],

@@ -40,6 +40,7 @@ struct control {
     unsigned listener_count;
     int cpus[PC_CORES_MAX]; /* the loop reads it when its threads start */
     int inotify_fd;
+    bool keys_touched; /* key files changed and were not read again yet */
     bool announced;
     bool cores_started;
 };
@@ -65,6 +66,16 @@ static void retire_settings(struct pc_rcu_head *head)
     free_settings(PC_CONTAINER_OF(head, struct pc_settings, head));
 }
 
+static int add_admin(struct pc_settings *s, struct pc_bytes text, struct pc_why *why)
+{
+    int rc = pc_admin_tokens_add_text(&s->admins, "admin-token-file", PC_ADMIN_ADMIN, text);
+    if (rc == -EINVAL)
+        return pc_fail(why, rc, "admin.token_file: %s must hold a token of %d to %d bytes",
+                       s->config->admin.token_file, PC_ADMIN_TOKEN_TEXT_MIN,
+                       PC_ADMIN_TOKEN_TEXT_MAX);
+    return rc < 0 ? pc_fail(why, rc, "admin.token_file: %s", pc_strerror(rc)) : 0;
+}
+
 static int load_admins(struct pc_settings *s, struct pc_why *why)
 {
     const struct pc_config *c = s->config;
@@ -75,8 +86,7 @@ static int load_admins(struct pc_settings *s, struct pc_why *why)
         struct pc_secret secret;
         rc = pc_secret_read(c->admin.token_file, &secret, why);
         if (rc == 0)
-            rc = pc_admin_tokens_add_text(&s->admins, "admin-token-file", PC_ADMIN_ADMIN,
-                                          pc_secret_bytes(&secret));
+            rc = add_admin(s, pc_secret_bytes(&secret), why);
         pc_wipe(&secret, sizeof secret);
     }
     s->have_admins = pc_admin_tokens_any_alive(&s->admins, pc_clock_wall_ms() / 1000);
@@ -188,6 +198,17 @@ static void watch_keys(struct control *c)
     }
 }
 
+static void tell_restart(const struct pc_config *running, const struct pc_config *fresh)
+{
+    uint8_t text[400];
+    struct pc_buf names = pc_buf_of(text, sizeof text);
+    unsigned n = pc_config_needs_restart(running, fresh, &names);
+    if (n)
+        pc_log_event(PC_LOG_WARN, "restart_needed",
+                     "%u changed keys wait until the server is started again: %.*s%s", n,
+                     (int)names.len, (const char *)text, names.overflow ? ", …" : "");
+}
+
 static int do_reload(struct pc_server *s, struct pc_why *why)
 {
     struct pc_settings *fresh;
@@ -200,6 +221,7 @@ static int do_reload(struct pc_server *s, struct pc_why *why)
         return rc;
     }
     pc_log_set_level(s->logger, (enum pc_log_level)fresh->config->log.level);
+    tell_restart(s->started_as, fresh->config);
     publish_settings(s, fresh);
     watch_keys(control_of(s));
     return 0;
@@ -250,7 +272,7 @@ static bool concerns_keys(const struct pc_config *config, const char *name)
     return false;
 }
 
-/* Empties the queue of events; whether one of them concerns a key file. */
+/* Empties the queue of events; whether one of them concerns a key file, or may have. */
 static bool read_events(const struct control *c)
 {
     char events[4096] __attribute__((aligned(8)));
@@ -259,18 +281,21 @@ static bool read_events(const struct control *c)
     while ((n = read(c->inotify_fd, events, sizeof events)) > 0) {
         for (ssize_t at = 0; at < n;) {
             const struct inotify_event *e = (const void *)(events + at);
-            concerned |= e->len && concerns_keys(c->server.settings->config, e->name);
+            concerned |= e->mask & IN_Q_OVERFLOW ||
+                         (e->len && concerns_keys(c->server.settings->config, e->name));
             at += (ssize_t)(sizeof *e + e->len);
         }
     }
     return concerned;
 }
 
-static void keys_changed(struct control *c)
+/* What changes while recovery runs is read when it has ended. */
+static void reload_touched_keys(struct control *c)
 {
     struct pc_why why = {{0}};
-    if (!read_events(c) || !pc_writer_ready(c->server.writer))
+    if (!c->keys_touched || !pc_writer_ready(c->server.writer))
         return;
+    c->keys_touched = false;
     if (reload_trust(&c->server, c->server.settings->config, &why) < 0)
         pc_log_event(PC_LOG_ERROR, "keys_refused", "%s; the old keys stay", why.text);
     else
@@ -296,17 +321,40 @@ static int inherited_socket(const struct pc_server_options *o, const struct pc_c
     return -1;
 }
 
+/* The configuration was checked for its own addresses; a socket that somebody else bound must not
+ * open to other machines what was configured for this one. */
+static int check_inherited(int fd, unsigned i, const struct pc_config_listener *l,
+                           struct pc_why *why)
+{
+    char bound[PC_LISTENER_NAME_MAX];
+    struct pc_address address;
+    if (!pc_address_is_local(&l->parsed))
+        return 0;
+    int rc = pc_listener_name(fd, bound);
+    if (rc < 0)
+        return pc_fail(why, rc, "listeners[%u]: the socket passed in for %s: %s", i, l->name,
+                       pc_strerror(rc));
+    if (pc_address_parse(pc_bytes_str(bound), &address) == 0 && pc_address_is_local(&address))
+        return 0;
+    return pc_fail(
+        why, -EINVAL,
+        "listeners[%u].address: says %.100s, but the socket passed in for %s is bound to "
+        "%.100s, which other machines can reach: set the address to it",
+        i, l->address, l->name, bound);
+}
+
 static int open_listener(struct control *c, unsigned i, struct pc_why *why)
 {
     const struct pc_config_listener *l = &c->server.started_as->listeners[i];
     struct pc_listener *out = &c->listeners[i];
     struct pc_listener_info *info = &c->server.listeners[i];
     int fd = inherited_socket(&c->options, l);
-    int rc =
-        fd >= 0 ? 0 : pc_listener_open(l->address, (int)l->backlog, (mode_t)l->unix_mode, &fd, why);
+    int rc = fd >= 0
+                 ? check_inherited(fd, i, l, why)
+                 : pc_listener_open(l->address, (int)l->backlog, (mode_t)l->unix_mode, &fd, why);
     if (rc < 0)
         return rc;
-    *info = (struct pc_listener_info){l, l->role_bits, !pc_address_is_local(&l->parsed)};
+    *info = (struct pc_listener_info){l, l->role_bits};
     *out = (struct pc_listener){fd, l->protocol == PC_PROTOCOL_HTTP1 ? &c->http : &c->resp, info};
     c->listener_count = i + 1;
     return 0;
@@ -624,7 +672,7 @@ static void wait_for_something(struct control *c, int signal_fd)
     pc_waker_finish(waker);
     pc_waker_drain(waker);
     if (fds[1].revents)
-        keys_changed(c);
+        c->keys_touched |= read_events(c);
 }
 
 static int stop(struct control *c, int signal_fd)
@@ -656,6 +704,7 @@ int pc_server_run(struct pc_server *s, int signal_fd, struct pc_why *why)
             return 1;
         }
         wait_for_something(c, signal_fd);
+        reload_touched_keys(c);
         pc_offload_run(s);
         if (handle_signals(c, signal_fd))
             return stop(c, signal_fd);

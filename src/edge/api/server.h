@@ -48,7 +48,6 @@ struct pc_settings {
 struct pc_listener_info {
     const struct pc_config_listener *config; /* of the configuration the server started with */
     unsigned roles;                          /* PC_ROLE_* */
-    bool off_loopback;
 };
 
 struct pc_offload_queue;
