@@ -157,10 +157,57 @@ static void remove_dir(const char *path)
     rmdir(path);
 }
 
+static void make_tables(struct rig *r)
+{
+    struct pc_revocations_options options = {.segment_entries = r->segment_entries,
+                                             .memory_limit_bytes = (size_t)1 << 30};
+    struct pc_tables *t = calloc(1, sizeof *t);
+    PC_ASSERT(t != NULL);
+    t->trust = rig_trust(r);
+    pc_trust_seal(t->trust, NULL);
+    int rc = pc_revocations_new(&options, &t->ids);
+    options.with_cutoff = true;
+    if (rc == 0)
+        rc = pc_revocations_new(&options, &t->cutoffs);
+    PC_ASSERT(rc == 0);
+    memcpy(t->fingerprint_key, r->fingerprint_key, sizeof r->fingerprint_key);
+    r->tables = t;
+    r->options.tables = t;
+}
+
+static void *free_dead(void *tables)
+{
+    pc_tables_free(tables);
+    return NULL;
+}
+
+static void bury(struct rig *r)
+{
+    pthread_t threads[RIG_DEAD_MAX];
+    for (unsigned i = 0; i < r->dead_n; i++) {
+        int rc = pthread_create(&threads[i], NULL, free_dead, r->dead[i]);
+        PC_ASSERT(rc == 0);
+    }
+    pc_rcu_offline();
+    for (unsigned i = 0; i < r->dead_n; i++)
+        pthread_join(threads[i], NULL);
+    pc_rcu_online();
+    r->dead_n = 0;
+}
+
+static void free_tables(struct rig *r)
+{
+    if (r->dead_n == RIG_DEAD_MAX)
+        bury(r);
+    r->dead[r->dead_n++] = r->tables;
+    r->tables = NULL;
+}
+
 void rig_free(struct rig *r)
 {
     PC_ASSERT(!r->w);
     rig_forget(r);
+    bury(r);
     for (unsigned i = 0; i < RIG_ISSUERS; i++)
         mint_key_free(r->keys[i]);
     mint_key_free(r->spare_key);
@@ -169,23 +216,6 @@ void rig_free(struct rig *r)
     pthread_mutex_destroy(&r->lock);
     if (r->dir[0])
         remove_dir(r->dir);
-}
-
-static void make_tables(struct rig *r)
-{
-    struct pc_trust *trust = rig_trust(r);
-    pc_trust_seal(trust, NULL);
-    int rc = pc_tables_new(trust, &r->tables, NULL);
-    PC_ASSERT(rc == 0);
-    memcpy(r->tables->fingerprint_key, r->fingerprint_key, sizeof r->fingerprint_key);
-    r->options.tables = r->tables;
-}
-
-static void free_tables(struct rig *r)
-{
-    pc_rcu_barrier();
-    pc_tables_free(r->tables);
-    r->tables = NULL;
 }
 
 int rig_open(struct rig *r)

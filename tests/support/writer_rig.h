@@ -19,6 +19,7 @@
 
 #define RIG_PRODUCERS   4u
 #define RIG_ISSUERS     2u
+#define RIG_DEAD_MAX    32u
 #define RIG_ANSWERS_MAX 16384u
 #define RIG_TOKEN_MAX   2048u
 #define RIG_WALL_MS     INT64_C(1800000000000) /* a whole second; the clocks start here */
@@ -31,6 +32,7 @@ struct rig {
     struct pc_metrics *metrics;
     struct pc_writer_options options; /* may be changed before rig_open or rig_start */
     struct sim_disk *disk;            /* NULL: data_dir is a real directory */
+    uint32_t segment_entries;         /* of the tables; 0: as in production */
     struct pc_why why;                /* of the last open that failed */
     bool by_hand;
     char dir[64];
@@ -38,6 +40,10 @@ struct rig {
 
     _Atomic int64_t wall_ms, mono_ns; /* what the writer's clocks show */
     uint64_t random;                  /* state of its random numbers */
+
+    /* Freeing a table waits for grace periods: dead ones are freed together. */
+    struct pc_tables *dead[RIG_DEAD_MAX];
+    unsigned dead_n;
 
     struct mint_key *keys[RIG_ISSUERS], *spare_key; /* issuer i signs with keys[i] */
     struct pc_issuer_settings settings[RIG_ISSUERS];

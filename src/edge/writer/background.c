@@ -4,7 +4,11 @@
  * A snapshot is fuzzy: it is written from the live tables while the writer goes on. It stands for
  * the journal up to a position P that was applied and durable when it began. Everything at or
  * below P is in the tables before the first block is exported; what it catches of later Changes is
- * merged again by the replay of the records behind P, and merging twice changes nothing. */
+ * merged again by the replay of the records behind P, and merging twice changes nothing.
+ *
+ * With durability async or none the tables run ahead of the disk. Then a crash may lose records
+ * behind P whose Changes the snapshot caught: some of what was acknowledged without being durable
+ * comes back although older Changes of the same moment do not. */
 #include "edge/writer/writer_private.h"
 
 #include <stdlib.h>
