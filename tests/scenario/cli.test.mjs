@@ -173,6 +173,30 @@ test('HUP is passed on; a second TERM too', withServe({ wish: { linger: true } }
   assert.equal(serve.events('term').length, 2);
 }));
 
+test('TERM while the edge is being replaced lets it finish', withServe({ wish: { linger: true } }, async (serve) => {
+  await serve.ready();
+  serve.child.kill('SIGUSR2');
+  await until('TERM', () => serve.events('term').length === 1);
+  serve.child.kill('SIGTERM');
+  const pending = () => BigInt(`0x${/^ShdPnd:\s*([0-9a-f]+)/m.exec(fs.readFileSync(`/proc/${serve.child.pid}/status`, 'utf8'))[1]}`);
+  await until('serve to take it', () => (pending() & (1n << 14n)) === 0n);
+  serve.child.kill('SIGHUP');
+  await until('HUP', () => serve.events('hup').length === 1);
+  assert.equal(serve.events('term').length, 1);
+  assert.equal(await serve.stop('SIGINT'), 5, 'the second means at once');
+}));
+
+test('the credential of the data directory stays on this machine', withServe({}, async (serve) => {
+  await serve.ready();
+  const here = await serve.cli(['revoke', 'token', 'x']);
+  assert.equal(here.code, 0, here.stderr);
+  const elsewhere = `http://0.0.0.0:${serve.address.split(':').pop()}`;
+  const refused = await serve.cli(['revoke', 'token', 'y', '--url', elsewhere]);
+  assert.equal(refused.code, 3);
+  assert.match(refused.stderr, /No credential was sent/);
+  assert.equal(await serve.stop(), 0);
+}));
+
 test('a data directory that others may read is made private', async () => {
   const dir = path.join(scratch('open'), 'data');
   fs.mkdirSync(dir);

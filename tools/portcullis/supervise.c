@@ -111,13 +111,11 @@ static bool place_sockets(const struct serve *s)
 /* In the child. Does not return. */
 static void become_edge(const struct serve *s, char **env)
 {
-    sigset_t none;
     size_t n = 0;
     char pid[40], fds[40], names[sizeof s->names + 20];
-    sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    /* Signals stay blocked: the edge blocks them too, and one that comes before it listens to them
+     * waits instead of ending it by default. */
     setpgid(0, 0);
-    prctl(PR_SET_PDEATHSIG, SIGTERM); /* no edge outlives its supervisor */
     while (env[n])
         n++;
     snprintf(pid, sizeof pid, "LISTEN_PID=%ld", (long)getpid());
@@ -158,7 +156,8 @@ static void start_edge(struct supervisor *v)
     char **env = copy_environment(v->s->env);
     pid_t parent = getpid(), pid = env ? fork() : -1;
     if (pid == 0) {
-        if (getppid() != parent) /* it ended before prctl could tell us */
+        prctl(PR_SET_PDEATHSIG, SIGTERM); /* no edge outlives its supervisor */
+        if (getppid() != parent)          /* it ended before prctl could tell us */
             _exit(127);
         become_edge(v->s, env);
     }
@@ -251,7 +250,9 @@ static void stop(struct supervisor *v)
         finish(v, CLI_OK);
         return;
     }
-    pass_on(v, v->stops <= 2 ? SIGTERM : SIGKILL); /* the second means at once, to the edge too */
+    /* One that is being replaced was asked already: asked again it would cut its answers off. */
+    if (v->stops > 1 || !v->restarting)
+        pass_on(v, v->stops <= 2 ? SIGTERM : SIGKILL); /* the second means at once, to it too */
     if (v->state == RUNNING)
         set_state(v, STOPPING);
 }
