@@ -73,7 +73,21 @@ static int add_header(struct client *cl, const char *line)
     return CLI_OK;
 }
 
-/* A file that was named must work; the one of the data directory is taken if it is there. */
+/* Whether the server is on this machine, as far as its address says so by itself. */
+static bool is_here(const struct client *cl)
+{
+    const char *host = strstr(cl->url, "://");
+    host = host ? host + 3 : cl->url;
+    size_t n = strcspn(host, "/:?#");
+    if (strchr(host, '@'))
+        return false;
+    if (strncmp(host, "[::1]", 5) == 0 || (n == 9 && strncmp(host, "localhost", n) == 0))
+        return true;
+    return strncmp(host, "127.", 4) == 0 && strspn(host, "0123456789.") == n;
+}
+
+/* A file that was named must work; the one of the data directory is taken if it is there, for the
+ * server of this machine only: it is not meant for any other. */
 static int find_credential(const struct cli *c, struct client *cl)
 {
     char path[CLI_PATH_MAX], line[PC_SECRET_MAX + 32];
@@ -83,7 +97,7 @@ static int find_credential(const struct cli *c, struct client *cl)
     struct pc_why why;
     if (!named) {
         snprintf(path, sizeof path, "%s/admin.token", cli_data_dir(c));
-        if (access(path, F_OK) != 0)
+        if (!is_here(cl) || access(path, F_OK) != 0)
             return CLI_OK;
     }
     if (pc_secret_read(named ? named : path, &secret, &why))
@@ -202,9 +216,10 @@ static int explain_error(const struct client *cl, const struct answer *a)
         cli_fail(CLI_SERVER, "the server answered with status %ld%s%.200s", a->status,
                  a->body ? ": " : "", a->body ? a->body : "");
     if ((a->status == 401 || a->status == 403) && !cl->has_credential)
-        fputs("No credential was sent: use --credential FILE, PORTCULLIS_ADMIN_TOKEN_FILE, or run "
-              "where the data directory has admin.token.\n",
-              stderr);
+        fputs(
+            "No credential was sent: use --credential FILE, PORTCULLIS_ADMIN_TOKEN_FILE, or, for a "
+            "server on this machine, run where the data directory has admin.token.\n",
+            stderr);
     json_decref(doc);
     return CLI_SERVER;
 }
