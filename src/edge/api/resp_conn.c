@@ -24,6 +24,8 @@ static struct pc_resp_conn *resp_of(struct pc_conn *c)
 
 static bool open_reply(struct pc_resp_conn *r, size_t n, struct pc_buf *b)
 {
+    if (r->ahead_n)
+        pc_resp_answer_ahead(r);
     uint8_t *p = pc_conn_reserve(r->conn, n);
     *b = pc_buf_of(p, n);
     return p != NULL;
@@ -130,6 +132,8 @@ enum pc_resp_outcome pc_resp_submit(struct pc_resp_conn *r, struct pc_job *job,
                                     void (*done)(struct pc_resp_conn *r, struct pc_job *job))
 {
     struct pc_conn_ref ref = pc_conn_ref(r->conn);
+    /* Look-ups before a mutation must not see it. */
+    pc_resp_answer_ahead(r);
     job->done = job_back;
     job->owner = r->worker;
     job->owner_slot = ref.slot;
@@ -341,6 +345,7 @@ static size_t resp_input(struct pc_conn *c, uint8_t *p, size_t n)
             break;
         used += taken;
     }
+    pc_resp_answer_ahead(r);
     if (r->pending && used < n)
         pc_conn_pause(c);
     pc_conn_deadline(c, DEADLINE_IDLE);

@@ -10,6 +10,15 @@
 #include "edge/api/principal.h"
 
 #define PC_RESP_CLIENT_NAME_MAX 64
+/* Look-ups of one connection whose cache lines are on their way at the same time. */
+#define PC_RESP_AHEAD_MAX 16
+
+/* One EXISTS or GET, to be answered when its line has arrived. */
+struct pc_resp_lookup {
+    uint64_t fp;
+    int64_t now_ms;                        /* less the issuer's skew */
+    const struct pc_config_prefix *prefix; /* whose constant GET answers; NULL: EXISTS */
+};
 
 struct pc_resp_conn {
     struct pc_worker *worker;
@@ -23,9 +32,11 @@ struct pc_resp_conn {
     int64_t judged_ns; /* the turn of the last judgement */
     bool undecided;    /* the budget for signatures did not allow one */
     uint32_t pending;  /* mutations given to the writer, not yet replied to */
-    bool newcomer;     /* came while the core was overloaded: shed first */
-    bool closing;      /* closes when pending is 0 */
-    uint64_t id;       /* CLIENT ID */
+    uint32_t ahead_n;  /* 0 whenever the input of this turn has been looked at */
+    struct pc_resp_lookup ahead[PC_RESP_AHEAD_MAX];
+    bool newcomer; /* came while the core was overloaded: shed first */
+    bool closing;  /* closes when pending is 0 */
+    uint64_t id;   /* CLIENT ID */
     char name[PC_RESP_CLIENT_NAME_MAX + 1];
 };
 
@@ -66,6 +77,10 @@ void pc_resp_reply_raw(struct pc_resp_conn *r, struct pc_bytes rendered);
 /* Keeps the credential that made `principal`; false when out of memory: nothing changed then. */
 bool pc_resp_authenticated(struct pc_resp_conn *r, struct pc_bytes credential,
                            const struct pc_principal *principal);
+
+/* Answers the look-ups that were put off, in their order: before every other reply, before a
+ * mutation is handed to the writer, and at the end of the input. */
+void pc_resp_answer_ahead(struct pc_resp_conn *r);
 
 /* The role commands run with: AUTH's, or gateway where loopback is trusted. */
 enum pc_admin_role pc_resp_role(const struct pc_resp_conn *r);
