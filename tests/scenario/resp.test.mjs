@@ -169,20 +169,6 @@ test('pipelining answers in order, also across mutations', async () => {
   }
 });
 
-test('a look-up never sees a mutation pipelined behind it', async () => {
-  const resp = await server.resp();
-  for (let round = 0; round < 20; round++) {
-    const keys = Array.from({ length: 20 }, unique);
-    const before = keys.map((key) => resp.command('EXISTS', key));
-    const set = keys.map((key) => resp.command('SET', key, '1', 'EX', '100'));
-    const behind = keys.map((key) => resp.command('GET', key));
-    assert.deepEqual(await Promise.all(before), keys.map(() => 0));
-    assert.deepEqual(await Promise.all(set), keys.map(() => 'OK'));
-    assert.deepEqual(await Promise.all(behind), keys.map(() => '1'));
-  }
-  resp.close();
-});
-
 test('an error of a pipelined mutation waits for the answers before it', async () => {
   for (const place of PLACES) {
     const resp = await server.resp(place);
