@@ -32,7 +32,7 @@ extern "C" {
 
 #define PC_LOG_LINE_MAX    1008 /* bytes of one line with its newline */
 #define PC_LOG_RING_LINES  256  /* lines a thread may have waiting */
-#define PC_LOG_THREADS_MAX 256  /* attached threads at one time */
+#define PC_LOG_THREADS_MAX 264  /* attached threads at one time: 256 cores and a few others */
 #define PC_LOG_INTERVAL_MS 50
 
 enum pc_log_level { PC_LOG_DEBUG, PC_LOG_INFO, PC_LOG_WARN, PC_LOG_ERROR };

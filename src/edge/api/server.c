@@ -426,6 +426,7 @@ static int start_writer(struct control *c, const struct pc_identity *id, struct 
         .wake = wake,
         .ctx = s,
         .metrics = pc_metrics_writer(s->metrics),
+        .logger = s->logger,
     };
     return pc_writer_start(&o, &s->writer, why);
 }
@@ -434,6 +435,8 @@ static int start_logging(struct pc_server *s, struct pc_why *why)
 {
     enum pc_log_level level = (enum pc_log_level)s->started_as->log.level;
     int rc = pc_log_open(STDERR_FILENO, level, &s->logger);
+    if (rc == 0)
+        rc = pc_log_attach(s->logger);
     return rc < 0 ? pc_fail(why, rc, "cannot start the logger: %s", pc_strerror(rc)) : 0;
 }
 

@@ -188,6 +188,7 @@ static void *background_main(void *arg)
     struct pc_writer *w = arg;
     struct pc_background *bg = &w->background;
     pthread_setname_np(pthread_self(), "pc-background");
+    bool attached = w->o.logger && pc_log_attach(w->o.logger) == 0;
     pc_rcu_thread_register();
     while (!atomic_load_explicit(&bg->stop, memory_order_acquire)) {
         bool did = pc_background_work(w);
@@ -204,6 +205,8 @@ static void *background_main(void *arg)
         pc_waker_finish(bg->waker);
     }
     pc_rcu_thread_unregister();
+    if (attached)
+        pc_log_detach();
     return NULL;
 }
 

@@ -453,6 +453,7 @@ static void *writer_main(void *arg)
     struct pc_writer *w = arg;
     w->thread = pthread_self();
     pthread_setname_np(w->thread, "pc-writer");
+    bool attached = w->o.logger && pc_log_attach(w->o.logger) == 0;
     pc_rcu_thread_register();
     if (pc_writer_bring_up(w, true)) {
         while (!atomic_load_explicit(&w->stop, memory_order_acquire))
@@ -462,6 +463,8 @@ static void *writer_main(void *arg)
     }
     pc_writer_close(w);
     pc_rcu_thread_unregister();
+    if (attached)
+        pc_log_detach();
     return NULL;
 }
 

@@ -69,6 +69,9 @@ struct pc_writer_options {
     int64_t (*mono_ns)(void *ctx);
     uint64_t (*random_u64)(void *ctx); /* names of starts; NULL = the real one */
     struct pc_metrics_block *metrics;
+    /* So that a standard error nobody reads cannot hold up mutations; NULL: lines are written by
+     * the threads themselves. */
+    struct pc_logger *logger;
 };
 
 /* What health and metrics show; a consistent enough copy, any thread. */
