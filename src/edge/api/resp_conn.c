@@ -336,18 +336,21 @@ static size_t input_one(struct pc_resp_conn *r, uint8_t *p, size_t n)
 static size_t resp_input(struct pc_conn *c, uint8_t *p, size_t n)
 {
     struct pc_resp_conn *r = resp_of(c);
-    uint64_t max = r->worker->server->started_as->resp.max_pipeline;
+    uint64_t max = r->worker->server->started_as->resp.max_pipeline, commands = 0;
     size_t used = 0;
-    while (used < n && r->pending < max && !r->closing && !pc_conn_closing(c) &&
+    while (used < n && commands < max && r->pending < max && !r->closing && !pc_conn_closing(c) &&
            !pc_conn_output_full(c)) {
         size_t taken = input_one(r, p + used, n - used);
         if (taken == 0)
             break;
         used += taken;
+        commands++;
     }
     pc_resp_answer_ahead(r);
-    if (r->pending && used < n)
+    if (used < n && (r->pending || commands == max))
         pc_conn_pause(c);
+    if (r->pending == 0)
+        pc_conn_resume(c); /* after others had their turn */
     pc_conn_deadline(c, DEADLINE_IDLE);
     return used;
 }
@@ -405,6 +408,7 @@ void pc_resp_protocol_init(struct pc_protocol *p, const struct pc_config *c)
         .deadline_ms =
             {[DEADLINE_IDLE] = (uint32_t)c->resp.idle_timeout_ms, [DEADLINE_DRAIN] = DRAIN_MS},
         .input_max_bytes = PC_RESP_COMMAND_BYTES + 65536,
+        .output_max_bytes = c->resp.output_buffer_bytes,
         .open = resp_open,
         .input = resp_input,
         .eof = close_when_answered,

@@ -46,6 +46,8 @@ struct pc_protocol {
      * When that many are held unpaused and input() still consumes nothing, the connection is
      * aborted (counter input_overflows); protocols should have answered "too large" before. */
     size_t input_max_bytes;
+    /* Output of one connection at which reading from it stops; 0: the loop's output_max_bytes. */
+    size_t output_max_bytes;
 
     /* A new connection; non-zero closes it at once (closed() is then not called). */
     int (*open)(struct pc_conn *c);

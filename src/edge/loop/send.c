@@ -17,6 +17,12 @@
 #define OUT_NEXT_CHUNK (16u << 10)
 #define OUT_HINT_MAX   (64u << 10)
 
+static size_t output_max(const struct core *k, const struct conn *c)
+{
+    size_t max = c->pub.protocol->output_max_bytes;
+    return max ? max : k->config->output_max_bytes;
+}
+
 static PC_COLD uint8_t *give_up(struct core *k, struct conn *c)
 {
     CORE_COUNT(k, no_memory, 1);
@@ -64,7 +70,7 @@ void pc_conn_commit(struct pc_conn *pub, size_t n)
     PC_ASSERT(n <= chunk_room(c->out_tail));
     c->out_tail->len += n;
     c->out_bytes += n;
-    if (PC_UNLIKELY(c->out_bytes >= k->config->output_max_bytes) && !(c->pause & PAUSE_OUTPUT)) {
+    if (PC_UNLIKELY(c->out_bytes >= output_max(k, c)) && !(c->pause & PAUSE_OUTPUT)) {
         c->pause |= PAUSE_OUTPUT;
         CORE_COUNT(k, output_full, 1);
     }
@@ -171,7 +177,7 @@ static void advance(struct core *k, struct conn *c, size_t n)
 /* Output was taken: input may go on where it had been stopped for it. */
 static void after_progress(struct core *k, struct conn *c)
 {
-    if (c->pause & PAUSE_OUTPUT && c->out_bytes <= k->config->output_max_bytes / 2) {
+    if (c->pause & PAUSE_OUTPUT && c->out_bytes <= output_max(k, c) / 2) {
         c->pause &= (uint8_t)~PAUSE_OUTPUT;
         if (!c->pause && c->state == CONN_OPEN)
             conn_work(k, c, WORK_DELIVER | WORK_RECV);
