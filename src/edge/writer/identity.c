@@ -3,6 +3,7 @@
 #include "edge/writer/identity.h"
 
 #include <fcntl.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -71,7 +72,9 @@ static int create(const char *data_dir, const char *path)
     memcpy(at, KEY_LINE, sizeof KEY_LINE - 1);
     pc_hex_encode(random + 8, 16, at + sizeof KEY_LINE - 1);
     text[FILE_SIZE - 1] = '\n';
-    snprintf(temporary, sizeof temporary, "%s.%d.tmp", path, (int)getpid());
+    /* Not the process id: in a container the next start has the same, and must not trip over what a
+     * crash left. */
+    snprintf(temporary, sizeof temporary, "%s.%016" PRIx64 ".tmp", path, pc_random_u64());
     int fd = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
     if (fd < 0)
         return -errno;
