@@ -115,10 +115,12 @@ static struct pc_cached_token *remember(struct pc_worker *w, const struct pc_tru
     return kept ? kept : t;
 }
 
-/* The client's keyed hash, so that nobody can aim at another's budget. */
+/* The client's keyed hash, so that nobody can aim at another's budget. Of IPv6 the first half: who
+ * has an address has 2^64 of them. */
 static uint64_t hash_client(const struct pc_worker *w, const struct pc_ip *client)
 {
-    return pc_siphash13(w->server->client_key, client->b, sizeof client->b);
+    return pc_siphash13(w->server->client_key, client->b,
+                        client->family == 6 ? sizeof client->b / 2 : sizeof client->b);
 }
 
 static bool charge(struct pc_worker *w, uint32_t cost_ns, const struct pc_ip *client,

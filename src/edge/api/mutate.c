@@ -210,7 +210,9 @@ void pc_mutation_explain(int result, struct pc_mutation_refusal *r)
                            "the journal failed: nothing can be made durable until a restart");
         break;
     case PC_E_FULL:
-        pc_mutation_refuse(r, 503, "JOURNAL_FULL", "the journal has reached its largest size");
+        pc_mutation_refuse(r, 503, "JOURNAL_FULL",
+                           "the journal has reached journal.outbox_max (there is room again after "
+                           "the next snapshot), or too many keys and issuers are revoked");
         break;
     case PC_E_CLOCK:
         pc_mutation_refuse(r, 503, "CLOCK_UNTRUSTED", "this node's clock cannot be trusted");

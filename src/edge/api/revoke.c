@@ -188,13 +188,18 @@ static struct pc_job *job_for(struct reading *r, uint32_t count)
     size_t audit = PC_ACTOR_MAX + PC_SOURCE_MAX + PC_REQUEST_ID_MAX;
     size_t want = r->doc.text.n + (size_t)count * (audit + PC_ISSUER_MAX);
     size_t room = PC_JOB_BYTES_MAX - (size_t)count * PC_JOB_CHANGE_OVERHEAD;
-    struct pc_job *job =
-        count && count <= PC_JOB_CHANGES_MAX ? pc_job_new(count, pc_min_u64(want, room)) : NULL;
-    if (count == 0)
+    if (count == 0) {
         bad(r, "an empty array");
-    else if (!job)
+        return NULL;
+    }
+    if (count > PC_JOB_CHANGES_MAX) {
         pc_mutation_refuse(&r->refusal, 413, "BATCH_TOO_LARGE", "at most %d entries at once",
                            PC_JOB_CHANGES_MAX);
+        return NULL;
+    }
+    struct pc_job *job = pc_job_new(count, pc_min_u64(want, room));
+    if (!job)
+        pc_mutation_refuse(&r->refusal, 503, "NO_MEMORY", "no memory for this batch");
     return job;
 }
 

@@ -233,9 +233,8 @@ bool pc_conn_is_trusted(const struct pc_conn *c)
     const struct pc_config_listener *l = pc_listener_of(c)->config;
     if (l->trusted_peers.n == 0)
         return pc_conn_is_local(c);
-    for (unsigned i = 0; i < l->trusted_peers.n && c->peer.family == PC_PEER_UNIX; i++)
-        if (pc_bytes_eq_str(PC_LIT("unix"), l->trusted_peers.v[i]))
-            return true;
+    if (c->peer.family == PC_PEER_UNIX)
+        return l->trust_unix_peers;
     struct pc_ip ip = pc_conn_ip(c);
     return ip.family && pc_cidrs_contain(l->peers, l->peer_count, &ip);
 }
