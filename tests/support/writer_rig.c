@@ -256,8 +256,19 @@ int rig_start(struct rig *r)
     return 0;
 }
 
+/* Jobs that were pushed and never taken. */
+static void free_queued(struct rig *r)
+{
+    for (unsigned i = 0; i < r->options.producers; i++) {
+        pc_job_free(r->w->held[i]);
+        for (struct pc_job *job; (job = pc_spsc_pop(r->w->queues[i]));)
+            pc_job_free(job);
+    }
+}
+
 static void free_writer(struct rig *r)
 {
+    free_queued(r);
     pc_writer_free(r->w);
     r->w = NULL;
     free_tables(r);
