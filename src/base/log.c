@@ -232,12 +232,13 @@ void pc_log_end(struct pc_log *l)
         write_fully(STDERR_FILENO, l->text, n);
         return;
     }
+    struct ring *r = my_ring;
+    PC_ASSERT(r);
     l->record->n = (uint16_t)n;
-    uint64_t head = atomic_load_explicit(&my_ring->head, memory_order_relaxed);
+    uint64_t head = atomic_load_explicit(&r->head, memory_order_relaxed);
     /* I4: no line is lost between the ring and its counters. */
-    PC_ASSERT(head + 1 + atomic_load_explicit(&my_ring->dropped, memory_order_relaxed) ==
-              my_ring->begun);
-    atomic_store_explicit(&my_ring->head, head + 1, memory_order_release); /* I2 */
+    PC_ASSERT(head + 1 + atomic_load_explicit(&r->dropped, memory_order_relaxed) == r->begun);
+    atomic_store_explicit(&r->head, head + 1, memory_order_release); /* I2 */
 }
 
 /* I3: a field goes in whole or not at all. Returns where it began. */
