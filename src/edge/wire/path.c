@@ -76,23 +76,32 @@ static int decode_escape(const uint8_t *p, size_t n, uint8_t *ret_byte)
     uint8_t byte = (uint8_t)(pc_char_hex(p[1]) << 4 | pc_char_hex(p[2]));
     if (byte < 0x20 || byte == 0x7f || byte == '/' || byte == '\\')
         return -EINVAL;
-    if (byte == '%' && n >= 5 && pc_char_is(p[3], PC_CHAR_HEX) && pc_char_is(p[4], PC_CHAR_HEX))
-        return -EINVAL;
     *ret_byte = byte;
     return 0;
+}
+
+/* Whether somebody who decodes this once more finds an escape. Looked for in what was decoded,
+ * because its digits may have been escaped as well ("%25%32%65", "%252%65"). */
+static bool holds_escape(const uint8_t *p, size_t n)
+{
+    for (size_t i = 0; i + 2 < n; i++)
+        if (p[i] == '%' && pc_char_is(p[i + 1], PC_CHAR_HEX) && pc_char_is(p[i + 2], PC_CHAR_HEX))
+            return true;
+    return false;
 }
 
 /* Decodes raw[*i..) up to the next '/' into out. */
 static int decode_segment(struct pc_bytes raw, size_t *i, uint8_t *out, size_t *ret_n)
 {
     size_t n = 0;
-    bool high = false;
+    bool high = false, percent = false;
     while (*i < raw.n && raw.p[*i] != '/') {
         uint8_t c = raw.p[*i], step = 1;
         if (c == '%') {
             if (decode_escape(raw.p + *i, raw.n - *i, &c))
                 return -EINVAL;
             step = 3;
+            percent |= c == '%';
         } else if (c <= ' ' || c == 0x7f || c == '\\') {
             return -EINVAL;
         }
@@ -100,7 +109,7 @@ static int decode_segment(struct pc_bytes raw, size_t *i, uint8_t *out, size_t *
         out[n++] = c;
         *i += step;
     }
-    if (high && !is_utf8(out, n))
+    if ((high && !is_utf8(out, n)) || (percent && holds_escape(out, n)))
         return -EINVAL;
     *ret_n = n;
     return 0;

@@ -4,10 +4,11 @@
  * Canonical: percent-decoded once, dot segments removed, runs of '/' collapsed to one, valid
  * UTF-8. Refused, because gateway, backend and we might read them differently: an encoded slash
  * (%2F) or backslash (%5C), a plain backslash, NUL and other control bytes plain or encoded, double
- * encoding (%25 followed by two hex digits), '%' without two hex digits, ".." above the root,
- * a dot segment with parameters ("/..;x/"), bytes that are not UTF-8 after decoding.
- * Runs of '/' are collapsed rather than kept because most backends do: "//admin" must meet the
- * rule for "/admin". A trailing slash is kept. Parameters (";x=1") of other segments are kept.
+ * encoding (%25 followed by two hex digits, plain or encoded), '%' without two hex digits, ".."
+ * above the root, a dot segment with parameters ("/..;x/"), bytes that are not UTF-8 after
+ * decoding. Runs of '/' are collapsed rather than kept because most backends do: "//admin" must
+ * meet the rule for "/admin". A trailing slash is kept. Parameters (";x=1") of other segments are
+ * kept.
  *
  * Pure; any thread. */
 #ifndef PC_EDGE_WIRE_PATH_H

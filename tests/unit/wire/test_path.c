@@ -76,6 +76,9 @@ static const struct row {
     {"/%252e",                  REFUSED                         },
     {"/%2561",                  REFUSED                         },
     {"/a%252Fb",                REFUSED                         },
+    {"/p/%25%32%65%25%32e/a",   REFUSED                         }, /* "%2e%2e", decoded once */
+    {"/a%252%66b",              REFUSED                         },
+    {"/a%25%32fb",              REFUSED                         },
     {"/%",                      REFUSED                         },
     {"/%4",                     REFUSED                         },
     {"/%4g",                    REFUSED                         },
