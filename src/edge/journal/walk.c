@@ -77,11 +77,12 @@ static void open_gap(struct pc_walk *w, uint32_t offset, bool stale)
     struct pc_walk_gap g = {
         .before = w->end, .segment = w->number, .offset = offset, .stale = stale};
     w->loose = !accepted(w, w->number);
-    if (w->end.expected == 0 || accepted(w, w->number) || w->gaps_n == PC_WALK_GAPS_MAX) {
+    if (w->end.expected == 0 || accepted(w, w->number))
         report_damage(w, &g);
-        return;
-    }
-    w->gaps[w->gaps_n++] = g;
+    else if (w->gaps_n < PC_WALK_GAPS_MAX)
+        w->gaps[w->gaps_n++] = g;
+    /* Else it need not be kept: it lies behind those that are, so what proves it to be damage
+     * proves them too, and the log is cut at the first of them. */
 }
 
 /* A salvage mark opens its segment and may leave a hole before it. */

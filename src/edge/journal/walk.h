@@ -9,7 +9,7 @@
 #include "edge/journal/format.h"
 #include "edge/journal/recovery.h"
 
-/* Places where the log breaks off that no later batch has explained yet. */
+/* Places where the log breaks off that no later batch has explained yet: the first so many. */
 #define PC_WALK_GAPS_MAX 32u
 
 /* Where the log stands after the last batch that belongs to it. */

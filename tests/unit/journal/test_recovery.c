@@ -657,9 +657,49 @@ static void a_batch_of_an_earlier_start_does_not_come_back(void **state)
     sim_disk_free(disk);
 }
 
+/* Between two syncs there may be more batches than a walk keeps gaps, and of each the machine may
+ * have kept or lost what it liked. None was acknowledged, so the start cuts them and goes on. */
+static void any_number_of_unsynced_batches_may_be_torn(void **state)
+{
+    struct sim_disk *disk = sim_disk_new(1);
+    (void)state;
+    kit_init(&made, disk);
+    made.segment_bytes = 8 * KIT_SEGMENT;
+    assert_int_equal(kit_open(&made), 0);
+    kit_commit(&made, 1, 1);
+    size_t acknowledged = made.state.n;
+    for (uint64_t i = 0; i < 80; i++)
+        assert_int_equal(kit_append(&made, 100 + i, 1), 0);
+    kit_close(&made);
+    struct sim_disk *later = sim_disk_clone(disk);
+    size_t n;
+    const uint8_t *p = sim_disk_bytes(later, "segment-0000000001", &n);
+    unsigned torn = 0;
+    for (uint32_t at = PC_SECTOR_BYTES; at < n; at += PC_SECTOR_BYTES) {
+        struct pc_batch b;
+        p = sim_disk_bytes(later, "segment-0000000001", &n);
+        if (pc_batch_parse(pc_bytes_of(p, n), at, 1, JOURNAL_ID, &b) == PC_BATCH_VALID &&
+            b.first % 2 == 0 && b.first > made.state.records[acknowledged - 1].position) {
+            sim_disk_flip(later, "segment-0000000001", at + 20, 1);
+            torn++;
+        }
+    }
+    assert_true(torn > 33);
+    kit_init(&tried, later);
+    tried.segment_bytes = 8 * KIT_SEGMENT;
+    tried.starts = 100;
+    assert_int_equal(kit_open(&tried), 0);
+    assert_true(tried.state.n >= acknowledged && !tried.state.damaged);
+    assert_non_null(kit_found(&tried, PC_FOUND_TAIL_UNSYNCED));
+    kit_close(&tried);
+    sim_disk_free(later);
+    sim_disk_free(disk);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(any_number_of_unsynced_batches_may_be_torn),
         cmocka_unit_test(every_condition_in_every_mode_leads_to_its_action),
         cmocka_unit_test(damage_an_operator_accepted_is_only_reported),
         cmocka_unit_test(every_errno_has_a_row),
