@@ -32,7 +32,7 @@ int pc_listener_parse(const char *address, enum pc_listener_reach *ret_reach, st
 
 /* Descriptors passed by a supervisor (the values of LISTEN_PID and LISTEN_FDS, either may be NULL):
  * how many there are from PC_LISTEN_FDS_START on, 0 when they are not for this process. Each is
- * checked to be a listening stream socket and made close-on-exec and non-blocking. */
+ * checked to be a listening stream socket and made close-on-exec. */
 int pc_listener_inherited(const char *listen_pid, const char *listen_fds, pid_t self,
                           struct pc_why *why);
 
