@@ -294,7 +294,7 @@ test('revoke says what the interface wants', withServe({}, async (serve) => {
   const got = await serve.cli(['revocation', 'get', 'token', 'a/b c', '--issuer', '*']);
   assert.equal(got.code, 0, got.stderr);
   assert.match(got.stdout, /revoked +true\nsince +2023-11-14T22:13:20Z/);
-  assert.equal(serve.events('get')[0].url, '/v1/revocations/token/a%2Fb%20c?issuer=%2A');
+  assert.equal(serve.events('get')[0].url, '/v1/revocations/token/-?id=a%2Fb%20c&issuer=%2A');
   assert.equal(await serve.stop(), 0);
 }));
 

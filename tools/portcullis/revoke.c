@@ -199,14 +199,13 @@ int cli_revocation_get(struct cli *c)
         return cli_usage(c, "%s is no kind", c->args[0]);
     if (kind != PC_KIND_ALL && c->arg_count < 2)
         return cli_usage(c, "%s needs an id", c->args[0]);
-    char *id = curl_easy_escape(NULL, c->arg_count > 1 ? c->args[1] : "*", 0);
-    if (!id || strlen(id) > sizeof path / 2) {
-        curl_free(id);
+    if (c->arg_count > 1 && strlen(c->args[1]) > PC_ID_MAX)
         return cli_fail(CLI_USAGE, "the id is too long");
-    }
-    snprintf(path, sizeof path, "/v1/revocations/%s/%s", c->args[0], id);
-    curl_free(id);
-    if (c->o.issuer)
+    /* In the query, because a path may hold no encoded slash, and issuers are mostly URLs. */
+    snprintf(path, sizeof path, "/v1/revocations/%s/-", c->args[0]);
+    if (kind != PC_KIND_ALL)
+        add_query(path, sizeof path, kind == PC_KIND_ISSUER ? "issuer" : "id", c->args[1]);
+    if (kind != PC_KIND_ISSUER && c->o.issuer)
         add_query(path, sizeof path, "issuer", c->o.issuer);
     int status = client_open(c, &client);
     if (status)
