@@ -389,6 +389,21 @@ test('import: what was interrupted goes on where it was acknowledged', withServe
   assert.equal(await serve.stop(), 0);
 }));
 
+test('import: a chunk that could not be taken apart to its end is not done', withServe({ wish: { refuse: ['n777'], busy_from: 3 } }, async (serve) => {
+  await serve.ready();
+  const file = writeImport(serve, Array.from({ length: 2000 }, (_, i) => line(`n${i}`)));
+  const stopped = await serve.cli(['revoke', '--import', file, '--connections', '1']);
+  assert.equal(stopped.code, 3, stopped.stderr);
+  assert.match(stopped.stderr, /Stopped at line 1;/);
+  serve.wish({ refuse: ['n777'] });
+  assert.equal((await serve.cli(['restart'])).code, 0);
+  const done = await serve.cli(['revoke', '--import', file]);
+  assert.equal(done.code, 1);
+  assert.match(done.stderr, /:778: n777 is not wanted/);
+  assert.equal(new Set(revoked(serve)).size, 1999);
+  assert.equal(await serve.stop(), 0);
+}));
+
 test('import: odd files', withServe({}, async (serve) => {
   await serve.ready();
   const file = writeImport(serve, []);

@@ -7,8 +7,8 @@
  * harmless, resuming may repeat what was in flight.
  *
  * Chunks are in a ring of `window` slots in file order; the offset moves over the acknowledged
- * ones at its front. A chunk that the server refuses (400) is halved until the bad lines stand
- * alone; they are reported by number and left out. */
+ * ones at its front. A chunk that the server refuses (400, or 413: too much at once) is halved
+ * until the bad lines stand alone; they are reported by number and left out. */
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -246,6 +246,12 @@ static void retry_later(struct import *im, struct chunk *c)
     c->state = READY;
 }
 
+/* The request itself is at fault: sending the same again would not help. */
+static bool is_refusal(long status)
+{
+    return status == 400 || status == 413 || status == 422;
+}
+
 /* Sends lines [from, to) of the array one by one or in halves, until only bad ones are refused. */
 static void isolate(struct import *im, const json_t *lines, size_t from, size_t to,
                     const uint64_t *numbers)
@@ -256,7 +262,9 @@ static void isolate(struct import *im, const json_t *lines, size_t from, size_t 
         json_array_append(part, json_array_get(lines, i));
     char *body = json_dumps(part, JSON_COMPACT);
     json_decref(part);
-    if (!body || im->status) {
+    if (!body && !im->status)
+        im->status = cli_fail(CLI_NO, "out of memory");
+    if (im->status) {
         free(body);
         return;
     }
@@ -264,7 +272,7 @@ static void isolate(struct import *im, const json_t *lines, size_t from, size_t 
     free(body);
     if (a.status == 200 || a.status == 202) {
         im->done += to - from;
-    } else if (a.status != 400 && a.status != 422) {
+    } else if (!is_refusal(a.status)) {
         im->status = client_explain(&im->client, &a);
     } else if (to - from == 1) {
         json_t *doc = a.body ? json_loads(a.body, 0, NULL) : NULL;
@@ -310,7 +318,8 @@ static void refused_chunk(struct import *im, struct chunk *c)
     }
     free(numbers);
     json_decref(lines);
-    c->state = ACKED;
+    /* Stopped in the middle, it is not acknowledged: the next run sends all of it again. */
+    c->state = im->status ? READY : ACKED;
 }
 
 static void chunk_answered(struct import *im, struct chunk *c, CURLcode code)
@@ -328,7 +337,7 @@ static void chunk_answered(struct import *im, struct chunk *c, CURLcode code)
         c->state = ACKED;
     } else if (status == 0 || status == 503 || status == 429) {
         retry_later(im, c);
-    } else if (status == 400 || status == 422) {
+    } else if (is_refusal(status)) {
         refused_chunk(im, c);
     } else {
         im->status = client_explain(&im->client, &c->answer);

@@ -3,7 +3,7 @@
 // Stands in for portcullis-edge where the command itself is tested: serves HTTP on the sockets it is
 // given, writes down what it gets, and does what <data_dir>/fake.json says:
 //   exit: end at once with this status · refuse: ids answered with 400 · busy: first requests answered
-//   with 503 · fail_after: 500 after so many items
+//   with 503 · busy_from: 503 from this revocation on · fail_after: 500 after so many items
 import fs from 'node:fs';
 import http from 'node:http';
 import path from 'node:path';
@@ -23,9 +23,11 @@ if (wish.exit !== undefined) process.exit(wish.exit);
 
 let busy = wish.busy ?? 0;
 let items = 0;
+let revocations = 0;
 
 function revoke(body, method) {
   const list = [JSON.parse(body)].flat();
+  if (++revocations >= (wish.busy_from ?? Infinity)) return [503, { error: { code: 'OVERLOADED', message: 'later' } }];
   for (const one of list) {
     if (wish.refuse?.includes(one.id)) return [400, { error: { code: 'INVALID', message: `${one.id} is not wanted` } }];
   }
