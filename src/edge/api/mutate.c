@@ -214,6 +214,11 @@ void pc_mutation_explain(int result, struct pc_mutation_refusal *r)
                            "the journal has reached journal.outbox_max (there is room again after "
                            "the next snapshot), or too many keys and issuers are revoked");
         break;
+    case PC_E_TOO_LARGE:
+        pc_mutation_refuse(r, 413, "BATCH_TOO_LARGE",
+                           "one request must fit one segment of the journal: send less at once, or "
+                           "raise journal.segment");
+        break;
     case PC_E_CLOCK:
         pc_mutation_refuse(r, 503, "CLOCK_UNTRUSTED", "this node's clock cannot be trusted");
         break;

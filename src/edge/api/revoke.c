@@ -283,7 +283,10 @@ static void mutation_done(struct pc_job *job)
         answer_done(call, job);
     } else if (call) {
         pc_mutation_explain(job->result, &refusal);
-        pc_call_reply_busy(call, refusal.code, refusal.text, 5);
+        if (refusal.status == 503)
+            pc_call_reply_busy(call, refusal.code, refusal.text, 5);
+        else
+            pc_call_reply_error(call, refusal.status, refusal.code, "%s", refusal.text);
     }
     if (call)
         pc_call_done(call);
