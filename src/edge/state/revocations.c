@@ -31,9 +31,7 @@
 
 #include "edge/state/revocations_table.h"
 
-#define EPOCH_2024_MS INT64_C(1704067200000)
-#define TIME_NEVER    (((uint64_t)1 << 40) - 1)
-#define SIDE_COLUMNS  PC_REV_COLUMNS
+#define SIDE_COLUMNS PC_REV_COLUMNS
 
 #define BLOCK_HEAD_BYTES 24
 #define BLOCK_FORMAT     1
@@ -63,26 +61,6 @@ static void assert_on_writer(struct pc_revocations *t)
     }
     PC_ASSERT(pthread_equal(t->owner, pthread_self()));
     PC_ASSERT(pc_rcu_is_online());
-}
-
-/* ---- times ---- */
-
-/* 0 is kept for "never set"; what lies outside is held at the ends. Whole milliseconds are kept
- * exactly, so there is nothing to round between them. */
-static uint64_t encode(int64_t ms)
-{
-    if (ms == INT64_MIN)
-        return 0;
-    if (ms <= EPOCH_2024_MS)
-        return 1;
-    return pc_min_u64((uint64_t)(ms - EPOCH_2024_MS), TIME_NEVER);
-}
-
-static int64_t decode(uint64_t time)
-{
-    if (time == 0)
-        return INT64_MIN;
-    return time == TIME_NEVER ? INT64_MAX : EPOCH_2024_MS + (int64_t)time;
 }
 
 /* ---- life ---- */
@@ -166,13 +144,13 @@ bool pc_revocations_find(const struct pc_revocations *t, uint64_t fp, int64_t no
         pc_revseg_walk(s, t->main.base, groups, 2, fp, &probe);
     else
         pc_revseg_walk(s, t->main.base, groups, 3, fp, &probe);
-    if (PC_LIKELY(probe.copies == 0) || probe.max.at[PC_REV_EXPIRY] < encode(now_ms))
+    if (PC_LIKELY(probe.copies == 0) || probe.max.at[PC_REV_EXPIRY] < pc_rev_time_encode(now_ms))
         return false;
     if (ret_revoked)
         *ret_revoked = (struct pc_revoked){
-            .revoked_at_ms = decode(probe.max.at[PC_REV_REVOKED]),
-            .expires_at_ms = decode(probe.max.at[PC_REV_EXPIRY]),
-            .cutoff_ms = decode(probe.max.at[PC_REV_CUTOFF]),
+            .revoked_at_ms = pc_rev_time_decode(probe.max.at[PC_REV_REVOKED]),
+            .expires_at_ms = pc_rev_time_decode(probe.max.at[PC_REV_EXPIRY]),
+            .cutoff_ms = pc_rev_time_decode(probe.max.at[PC_REV_CUTOFF]),
         };
     return true;
 }
@@ -224,10 +202,10 @@ int pc_revocations_revoke(struct pc_revocations *t, uint64_t fp, int64_t revoked
     struct pc_rev_times delta = {0};
     assert_on_writer(t);
     PC_ASSERT(revoked_at_ms != INT64_MIN);
-    delta.at[PC_REV_EXPIRY] = encode(expires_at_ms);
-    delta.at[PC_REV_REVOKED] = encode(revoked_at_ms);
+    delta.at[PC_REV_EXPIRY] = pc_rev_time_encode(expires_at_ms);
+    delta.at[PC_REV_REVOKED] = pc_rev_time_encode(revoked_at_ms);
     if (t->main.columns > 2)
-        delta.at[PC_REV_CUTOFF] = encode(cutoff_ms);
+        delta.at[PC_REV_CUTOFF] = pc_rev_time_encode(cutoff_ms);
     return merge(t, fp, &delta);
 }
 
@@ -237,8 +215,8 @@ int pc_revocations_clear(struct pc_revocations *t, uint64_t fp, int64_t cleared_
     struct pc_rev_times delta = {0};
     assert_on_writer(t);
     PC_ASSERT(cleared_at_ms != INT64_MIN);
-    delta.at[PC_REV_EXPIRY] = encode(expires_at_ms);
-    delta.at[PC_REV_CLEARED] = encode(cleared_at_ms);
+    delta.at[PC_REV_EXPIRY] = pc_rev_time_encode(expires_at_ms);
+    delta.at[PC_REV_CLEARED] = pc_rev_time_encode(cleared_at_ms);
     return merge(t, fp, &delta);
 }
 
@@ -250,10 +228,10 @@ bool pc_revocations_state(struct pc_revocations *t, uint64_t fp,
     if (!whole_state(t, fp, &state))
         return false;
     *ret_state = (struct pc_revocation_state){
-        .revoked_at_ms = decode(state.at[PC_REV_REVOKED]),
-        .cleared_at_ms = decode(state.at[PC_REV_CLEARED]),
-        .expires_at_ms = decode(state.at[PC_REV_EXPIRY]),
-        .cutoff_ms = decode(state.at[PC_REV_CUTOFF]),
+        .revoked_at_ms = pc_rev_time_decode(state.at[PC_REV_REVOKED]),
+        .cleared_at_ms = pc_rev_time_decode(state.at[PC_REV_CLEARED]),
+        .expires_at_ms = pc_rev_time_decode(state.at[PC_REV_EXPIRY]),
+        .cutoff_ms = pc_rev_time_decode(state.at[PC_REV_CUTOFF]),
         .refused = is_refused(&state),
     };
     return true;
@@ -263,8 +241,8 @@ uint32_t pc_revocations_reap(struct pc_revocations *t, int64_t expired_before_ms
 {
     int64_t left = budget;
     assert_on_writer(t);
-    /* TIME_NEVER is below nothing, so what never expires stays. */
-    uint64_t before = encode(expired_before_ms);
+    /* PC_REV_TIME_NEVER is below nothing, so what never expires stays. */
+    uint64_t before = pc_rev_time_encode(expired_before_ms);
     uint32_t n = pc_revtab_reap(&t->main, before, &left);
     return n + pc_revtab_reap(&t->side, before, &left);
 }
@@ -324,7 +302,7 @@ static uint64_t get_le(const uint8_t *p, unsigned bytes)
 
 static size_t entry_bytes(unsigned columns)
 {
-    return 8 + PC_REVSEG_TIME_BYTES * (size_t)columns;
+    return 8 + PC_REV_TIME_BYTES * (size_t)columns;
 }
 
 static size_t write_block(const struct pc_revseg *s, unsigned part, uint8_t *buf)
@@ -335,8 +313,8 @@ static size_t write_block(const struct pc_revseg *s, unsigned part, uint8_t *buf
     for (; pc_revseg_next(s, &it); count++) {
         put_le(p, it.fp, 8);
         p += 8;
-        for (unsigned c = 0; c < s->columns; c++, p += PC_REVSEG_TIME_BYTES)
-            put_le(p, it.times.at[c], PC_REVSEG_TIME_BYTES);
+        for (unsigned c = 0; c < s->columns; c++, p += PC_REV_TIME_BYTES)
+            put_le(p, it.times.at[c], PC_REV_TIME_BYTES);
     }
     memset(buf, 0, BLOCK_HEAD_BYTES);
     memcpy(buf, block_magic, sizeof block_magic);
@@ -383,7 +361,7 @@ static bool next_entry(void *context, uint64_t *ret_fp, struct pc_rev_times *ret
     *ret_fp = get_le(p, 8);
     *ret_times = (struct pc_rev_times){0};
     for (unsigned c = 0; c < b->columns; c++)
-        ret_times->at[c] = get_le(p + 8 + (size_t)c * PC_REVSEG_TIME_BYTES, PC_REVSEG_TIME_BYTES);
+        ret_times->at[c] = get_le(p + 8 + (size_t)c * PC_REV_TIME_BYTES, PC_REV_TIME_BYTES);
     return true;
 }
 

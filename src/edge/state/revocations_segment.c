@@ -77,12 +77,23 @@ static int add_block(struct pc_revseg *s)
     return 0;
 }
 
+/* Without this every insert at the limit of memory would clear blocks only to give them back. */
+static bool has_blocks(const struct pc_revseg_pool *pool, unsigned columns, uint32_t slots)
+{
+    struct pc_arena_stats a;
+    pc_arena_read_stats(pool->arena, &a);
+    uint32_t groups = pc_revseg_whole_slots(columns, slots) / PC_REVSEG_SLOTS_PER_GROUP;
+    size_t blocks = groups / pc_revseg_groups_per_block(columns);
+    return a.limit_bytes - a.used_bytes >= blocks * PC_ARENA_BLOCK_BYTES;
+}
+
 struct pc_revseg *pc_revseg_new(struct pc_revseg_pool *pool, unsigned columns, uint32_t slots,
                                 uint64_t prefix, unsigned bits)
 {
     PC_ASSERT(columns >= 2 && columns <= PC_REV_COLUMNS);
     pc_revseg_settle(pool);
-    if (slots > pc_revseg_slots_max(columns) || (!pool->free && more_descriptors(pool) < 0))
+    if (slots > pc_revseg_slots_max(columns) || !has_blocks(pool, columns, slots) ||
+        (!pool->free && more_descriptors(pool) < 0))
         return NULL;
     struct pc_revseg *s = pool->free;
     pool->free = s->next;
@@ -155,7 +166,7 @@ void pc_revseg_settle(struct pc_revseg_pool *pool)
 static void store_record(uint8_t *record, unsigned columns, const struct pc_rev_times *times)
 {
     for (unsigned c = 0; c < columns; c++)
-        pc_rev_time_store(record + (size_t)c * PC_REVSEG_TIME_BYTES, times->at[c]);
+        pc_rev_time_store(record + (size_t)c * PC_REV_TIME_BYTES, times->at[c]);
 }
 
 void pc_revseg_insert(struct pc_revseg *s, const struct pc_revseg_probe *probe, uint64_t fp,
@@ -207,7 +218,8 @@ void pc_revseg_absorb(struct pc_revseg *s, uint64_t fp, const struct pc_rev_time
     /* Nobody else sees this segment yet, so S2 does not bind. `earliest` may stay too early. */
     struct pc_rev_times merged = probe.max;
     pc_rev_times_merge(&merged, times);
-    PC_ASSERT(change_copies(s, fp, &merged) == 1);
+    uint32_t changed = change_copies(s, fp, &merged);
+    PC_ASSERT(changed == 1 && probe.copies == 1);
 }
 
 uint32_t pc_revseg_kill(struct pc_revseg *s, uint64_t fp)
@@ -237,7 +249,7 @@ bool pc_revseg_next(const struct pc_revseg *s, struct pc_revseg_iter *iter)
         const uint8_t *record = pc_revseg_record(iter->group, slot, s->columns);
         iter->fp = pc_revseg_fingerprint(iter->group, slot);
         for (unsigned c = 0; c < s->columns; c++)
-            iter->times.at[c] = pc_rev_time_load(record + (size_t)c * PC_REVSEG_TIME_BYTES);
+            iter->times.at[c] = pc_rev_time_load(record + (size_t)c * PC_REV_TIME_BYTES);
         return true;
     }
     return false;

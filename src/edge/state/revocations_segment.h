@@ -32,6 +32,7 @@
 #include "base/def.h"
 #include "edge/state/arena.h"
 #include "edge/state/rcu.h"
+#include "edge/state/revocations_times.h"
 
 #if !PC_PORTABLE
 #include <emmintrin.h>
@@ -40,18 +41,10 @@
 #include <sched.h>
 #endif
 
-/* Columns of a record. 0 is "never set" and orders before every time. */
-enum { PC_REV_EXPIRY, PC_REV_REVOKED, PC_REV_CUTOFF, PC_REV_CLEARED, PC_REV_COLUMNS };
-
-struct pc_rev_times {
-    uint64_t at[PC_REV_COLUMNS];
-};
-
 enum { PC_REVSEG_EMPTY = 0, PC_REVSEG_DEAD = 1, PC_REVSEG_LIVE = 2, PC_REVSEG_POISON = 255 };
 
 #define PC_REVSEG_SLOTS_PER_GROUP 16
 #define PC_REVSEG_GROUP_HEAD      (16 + 16 * 8)
-#define PC_REVSEG_TIME_BYTES      5
 #define PC_REVSEG_BLOCKS_MAX      21
 
 /* Where segments come from and go to: shared by the tables of one instance. */
@@ -101,7 +94,7 @@ static inline void pc_rev_torture_point(void)
 
 static inline uint32_t pc_revseg_group_bytes(unsigned columns)
 {
-    return PC_REVSEG_GROUP_HEAD + PC_REVSEG_SLOTS_PER_GROUP * PC_REVSEG_TIME_BYTES * columns;
+    return PC_REVSEG_GROUP_HEAD + PC_REVSEG_SLOTS_PER_GROUP * PC_REV_TIME_BYTES * columns;
 }
 
 static inline uint32_t pc_revseg_groups_per_block(unsigned columns)
@@ -143,27 +136,7 @@ static inline uint64_t pc_revseg_fingerprint(const uint8_t *group, unsigned slot
 static inline uint8_t *pc_revseg_record(const uint8_t *group, unsigned slot, unsigned columns)
 {
     return (uint8_t *)(uintptr_t)group + PC_REVSEG_GROUP_HEAD +
-           (size_t)slot * columns * PC_REVSEG_TIME_BYTES;
-}
-
-static inline uint64_t pc_rev_time_load(const uint8_t *p)
-{
-    uint32_t low;
-    memcpy(&low, p, sizeof low);
-    return low | (uint64_t)p[4] << 32;
-}
-
-static inline void pc_rev_time_store(uint8_t *p, uint64_t time)
-{
-    uint32_t low = (uint32_t)time;
-    memcpy(p, &low, sizeof low);
-    p[4] = (uint8_t)(time >> 32);
-}
-
-static inline void pc_rev_times_merge(struct pc_rev_times *into, const struct pc_rev_times *from)
-{
-    for (unsigned c = 0; c < PC_REV_COLUMNS; c++)
-        into->at[c] = pc_max_u64(into->at[c], from->at[c]);
+           (size_t)slot * columns * PC_REV_TIME_BYTES;
 }
 
 /* A bit per slot whose tag is `tag`, and per slot that is EMPTY. Acquire: what S2 wrote before
@@ -264,7 +237,7 @@ pc_revseg_walk(const struct pc_revseg *s, const uint8_t *base, uint32_t n_groups
                 continue;
             const uint8_t *record = pc_revseg_record(p.at, slot, columns);
             for (unsigned c = 0; c < columns; c++) {
-                uint64_t time = pc_rev_time_load(record + (size_t)c * PC_REVSEG_TIME_BYTES);
+                uint64_t time = pc_rev_time_load(record + (size_t)c * PC_REV_TIME_BYTES);
                 ret_probe->max.at[c] = pc_max_u64(ret_probe->max.at[c], time);
             }
             ret_probe->copies++;

@@ -1,17 +1,30 @@
 /* SPDX-License-Identifier: Apache-2.0
- * The directory and the life of segments: rebuild, split, doubling, reaping, moving. The writer
- * thread runs all of it; revocations_table.h has the invariants T1-T5 and the word formats.
+ * The directory and the life of segments: rebuild, split, doubling, reaping, bulk loading. The
+ * writer thread runs all of it; revocations_table.h has the invariants T1-T5 and the word formats.
  *
- * Why a lookup that starts after an insert was acknowledged finds it (R2). Let X be inserted into
- * segment S, which the directory then named (T2), before the lookup loads the root. (a) The lookup
- * sees a directory at least as new as the one of that moment, and in it a word at least as new:
- * loads of one location never go back, and an older directory, if a doubling is under way, names
- * S or what it named before the doubling, which X's insert, earlier still, went into. (b) If the
- * word names S: X's tag was released before the acknowledgement, so the lookup's load of that tag
- * sees it live, and sees every group before it full (S3). (c) If it names a successor: that was
- * built from S, or from a successor of S, after X was there, and its contents were written before
- * the word was released (T2). (d) The segment is not reused before the lookup's thread is
- * quiescent (T3), and nothing loaded survives that. */
+ * Why a lookup that begins after an insert was acknowledged finds it (R2). Let X go into segment
+ * S, which directory D names at that time (T2), and let a lookup begin after the acknowledgement:
+ * whatever carried that (a ring between threads, a socket, another machine) orders all that the
+ * writer had stored until then before the lookup's loads. A load may return a value stored before
+ * it or one stored later, never one that an earlier store had already replaced. So:
+ * (a) The root yields D or a later directory, because D was published before X went in.
+ * (b) The word found there names S or something built, directly or not, from S with X in it: D's
+ *     word named S then, words only move on to successors (T2), and a later directory begins as
+ *     a copy. An outdated D is frozen; its word is from before the doubling, or S itself.
+ * (c) If it names S, X's tag was stored before: the lookup sees it live, as DEAD (a clear or reap
+ *     came since, and the answer may be either) and never EMPTY. Every group before it was full
+ *     when X went in and has been since (S1, S3), so the walk gets there. Fingerprint and times
+ *     are read after the tag, and stand there before it (S2).
+ * (d) If it names a successor, that was filled before its word was released, and the word is
+ *     loaded with acquire; it holds X, or one slot with the maxima of X and its copies.
+ * (e) A raise adds a slot and leaves the older copies alone, so (c) holds for each of them: what
+ *     is found is never less than what was acknowledged. Killing an older copy instead would not
+ *     do: the tags of a group are not read in one instant, and a lookup could read the new slot
+ *     before it is live and the old one after its death.
+ * (f) No memory is reused before the lookup's thread is quiescent (T3), and a lookup keeps nothing
+ *     it loaded. The segment's list of blocks is part of what (d) orders, and never changes (S6).
+ * A lookup that overlaps a clear and the next revoke may find nothing although its tags say so at
+ * different times: between the two the answer was indeed "not revoked", within the lookup. */
 #include "edge/state/revocations_table.h"
 
 #include <stdlib.h>
@@ -387,7 +400,8 @@ static uint32_t reap_segment(struct pc_revtab *t, struct pc_revseg *s, uint64_t 
             pc_revseg_probe(s, it.fp, &probe);
             expiry = probe.max.at[PC_REV_EXPIRY];
             if (expiry < before) {
-                PC_ASSERT(pc_revtab_kill(t, it.fp));
+                bool removed = pc_revtab_kill(t, it.fp);
+                PC_ASSERT(removed);
                 killed++;
                 continue;
             }
