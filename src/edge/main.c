@@ -12,8 +12,6 @@
 #include "edge/api/main_tasks.h"
 #include "edge/loop/listener.h"
 
-extern char **environ;
-
 static const char usage[] =
     "usage: portcullis-edge [--config FILE] [--overlay FILE] [--env-file FILE] [--dev]\n"
     "                       [--recover=strict|salvage] [--version] [--help]\n";

@@ -463,7 +463,7 @@ static int make_process(struct control *c, struct pc_why *why)
 {
     struct pc_server *s = &c->server;
     struct pc_metrics_names names;
-    uint8_t *random = malloc(sizeof *s->hash_key);
+    void *random = malloc(sizeof *s->hash_key);
     pc_metric_names(&names);
     s->cores = pc_cores_to_use(s->started_as);
     s->started_ms = pc_clock_wall_ms();

@@ -43,7 +43,8 @@ static inline bool pc_field_name_eq(const uint8_t *p, const char *name, size_t n
     const uint64_t bit5 = UINT64_C(0x2020202020202020);
     if (n < 8) {
         uint32_t diff = (pc_load32(p) | (uint32_t)bit5) ^ pc_load32(name);
-        return !(diff |= (pc_load32(p + n - 4) | (uint32_t)bit5) ^ pc_load32(name + n - 4));
+        diff |= (pc_load32(p + n - 4) | (uint32_t)bit5) ^ pc_load32(name + n - 4);
+        return diff == 0;
     }
     uint64_t diff = (pc_load64(p + n - 8) | bit5) ^ pc_load64(name + n - 8);
     for (size_t i = 0; i + 8 < n; i += 8)

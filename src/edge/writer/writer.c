@@ -109,6 +109,7 @@ static void collect_batch(struct pc_writer *w)
         for (unsigned i = 0; i < w->o.producers; i++)
             any |= add_to_batch(w, (w->next_queue + i) % w->o.producers);
     }
+    PC_ASSERT(w->o.producers > 0);
     w->next_queue = (w->next_queue + 1) % w->o.producers;
 }
 
@@ -542,7 +543,7 @@ int pc_writer_new(const struct pc_writer_options *options, struct pc_writer **re
 int pc_writer_start(const struct pc_writer_options *options, struct pc_writer **ret_w,
                     struct pc_why *why)
 {
-    struct pc_writer *w;
+    struct pc_writer *w = NULL;
     int rc = pc_writer_new(options, &w, why);
     if (rc < 0)
         return rc;
