@@ -71,7 +71,7 @@ static const struct pc_key issuer_keys[] = {
     KEY("allow_hmac", BOOL, allow_hmac, "false",
         .help = "Accept HS*: whoever can verify such a token can also make one."),
     KEY("hmac_secret_file", FILE, hmac_secret_file, "",
-        .help = "The shared secret of HS*, at least 32 bytes, mode 0600."),
+        .help = "The shared secret of HS*, 32, 48 or 64 bytes at least, mode 0600."),
     KEY("claims.session", TEXT, claims.session, "sid", .help = "Claim with the session's id."),
     KEY("claims.family", TEXT, claims.family, "fam",
         .help = "Claim with the id of the refresh family."),

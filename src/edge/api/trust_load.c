@@ -59,7 +59,18 @@ static int load_jwks(const struct pc_config_issuer *i, struct pc_jwks **ret, str
                   : 0;
 }
 
-static int load_secret(const struct pc_config_issuer *i, struct pc_jwks **ret, struct pc_why *why)
+/* Whether the secret is long enough for all HS algorithms the issuer names; algorithms: bits. */
+static int check_secret(const struct pc_jwks *keys, uint32_t algorithms, struct pc_why *why)
+{
+    PC_ASSERT(keys->count == 1);
+    if (algorithms & PC_ALGS_HMAC & ~keys->keys[0]->algorithms)
+        return pc_fail(why, PC_E_UNSUPPORTED,
+                       "too short: HS256 takes 32 bytes, HS384 48 and HS512 64");
+    return 0;
+}
+
+static int load_secret(const struct pc_config_issuer *i, uint32_t algorithms, struct pc_jwks **ret,
+                       struct pc_why *why)
 {
     struct pc_why inner = {{0}};
     struct pc_secret secret;
@@ -76,6 +87,8 @@ static int load_secret(const struct pc_config_issuer *i, struct pc_jwks **ret, s
         pc_wipe(encoded, sizeof encoded);
     }
     pc_wipe(&secret, sizeof secret);
+    if (rc == 0)
+        rc = check_secret(*ret, algorithms, &inner);
     return rc < 0
                ? pc_fail(why, rc, "issuer %s, %s: %.300s", i->name, i->hmac_secret_file, inner.text)
                : 0;
@@ -153,7 +166,7 @@ static int read_settings(const struct pc_config_issuer *i, struct settings *ret,
     if (rc == 0 && i->jwks_file && i->jwks_file[0])
         rc = load_jwks(i, &ret->keys, why);
     else if (rc == 0 && i->hmac_secret_file && i->hmac_secret_file[0])
-        rc = load_secret(i, &ret->keys, why);
+        rc = load_secret(i, s->algorithms, &ret->keys, why);
     if (rc == 0 && i->allow_hmac)
         pc_log_event(PC_LOG_WARN, "hmac_issuer",
                      "issuer %s shares a secret with this server: whoever holds it can sign tokens",

@@ -63,7 +63,7 @@ uint32_t pc_alg_cost_ns(enum pc_alg alg);
 #define PC_JWKS_KEYS_MAX    64 /* usable keys of one set */
 #define PC_RSA_BITS_MIN     2048
 #define PC_RSA_BITS_MAX     8192
-#define PC_SECRET_BYTES_MIN 32
+#define PC_SECRET_BYTES_MIN 32 /* for HS256; HS384 takes 48, HS512 64 (RFC 7518, 3.2) */
 #define PC_SECRET_BYTES_MAX 1024
 
 struct pc_key {

@@ -365,19 +365,33 @@ static bool is_published_key(struct pc_bytes s)
     return published;
 }
 
+/* RFC 7518, 3.2: a secret has at least as many bytes as the digest. */
+static uint32_t algs_of_secret(size_t n)
+{
+    uint32_t bits = 0;
+    for (int alg = PC_ALG_NONE + 1; alg < PC_ALG_COUNT; alg++)
+        if (algorithms[alg].key == PC_KEY_SECRET && n >= algorithms[alg].digest_bits / 8)
+            bits |= PC_ALG_BIT(alg);
+    return bits;
+}
+
 int pc_key_from_secret(const struct pc_key_head *head, struct pc_bytes secret,
                        const struct pc_key **ret_key, struct pc_why *why)
 {
+    struct pc_key_head able = {head->kid, head->algorithms & algs_of_secret(secret.n)};
     if (secret.n < PC_SECRET_BYTES_MIN || secret.n > PC_SECRET_BYTES_MAX)
         return pc_fail(why, PC_E_UNSUPPORTED, "a secret of %zu bytes, not %d to %d", secret.n,
                        PC_SECRET_BYTES_MIN, PC_SECRET_BYTES_MAX);
+    if (!able.algorithms)
+        return pc_fail(why, PC_E_UNSUPPORTED, "a secret of %zu bytes, too short for its \"alg\"",
+                       secret.n);
     if (memcmp(secret.p, secret.p + 1, secret.n - 1) == 0)
         return pc_fail(why, PC_E_UNSUPPORTED, "a secret that is one byte repeated");
     if (is_published_key(secret)) {
         ERR_clear_error();
         return pc_fail(why, PC_E_UNSUPPORTED, "a secret that is a public key");
     }
-    struct key *k = new_key(head, PC_KEY_SECRET);
+    struct key *k = new_key(&able, PC_KEY_SECRET);
     if (!k)
         return give(k, pc_fail(why, -ENOMEM, "out of memory"), ret_key);
     memcpy(k->raw, secret.p, secret.n);

@@ -95,11 +95,8 @@ static void alg_restricts_a_key(void **state)
     set = parsed("{" ED ",\"alg\":\"Ed25519\",\"use\":\"sig\",\"key_ops\":[\"verify\"]}");
     assert_int_equal(set->keys[0]->algorithms, ED_ALGS);
     pc_jwks_free(set);
-    set = parsed("{" SECRET ",\"alg\":\"HS384\"}");
-    assert_int_equal(set->keys[0]->algorithms, PC_ALG_BIT(PC_ALG_HS384));
-    pc_jwks_free(set);
-    set = parsed("{" SECRET "}");
-    assert_int_equal(set->keys[0]->algorithms, PC_ALGS_HMAC);
+    set = parsed("{" SECRET ",\"alg\":\"HS256\"}");
+    assert_int_equal(set->keys[0]->algorithms, PC_ALG_BIT(PC_ALG_HS256));
     pc_jwks_free(set);
 }
 
@@ -274,6 +271,36 @@ static void a_secret_needs_permission(void **state)
     assert_non_null(strstr(why.text, "do not allow"));
 }
 
+/* RFC 7518, 3.2: no digest is longer than the secret. */
+static void a_secret_is_used_for_digests_up_to_its_own_length(void **state)
+{
+    static const struct {
+        size_t n;
+        uint32_t algorithms;
+    } rows[] = {
+        {32, PC_ALG_BIT(PC_ALG_HS256)                           },
+        {47, PC_ALG_BIT(PC_ALG_HS256)                           },
+        {48, PC_ALG_BIT(PC_ALG_HS256) | PC_ALG_BIT(PC_ALG_HS384)},
+        {63, PC_ALG_BIT(PC_ALG_HS256) | PC_ALG_BIT(PC_ALG_HS384)},
+        {64, PC_ALGS_HMAC                                       },
+    };
+    uint8_t bytes[64];
+    struct pc_jwks *set = NULL;
+    struct pc_why why;
+    (void)state;
+    for (size_t i = 0; i < sizeof bytes; i++)
+        bytes[i] = (uint8_t)i;
+    for (size_t i = 0; i < PC_COUNT(rows); i++) {
+        struct mint_key *key = mint_secret_new(pc_bytes_of(bytes, rows[i].n), "");
+        set = mint_read_jwks((const struct mint_key *const *)&key, 1);
+        assert_int_equal(set->keys[0]->algorithms, rows[i].algorithms);
+        pc_jwks_free(set);
+        mint_key_free(key);
+    }
+    assert_int_equal(parse("{" SECRET ",\"alg\":\"HS384\"}", true, &set, &why), PC_E_UNSUPPORTED);
+    assert_non_null(strstr(why.text, "too short"));
+}
+
 /* A JWK of a secret with these bytes. */
 static int parse_secret(struct pc_bytes bytes, struct pc_why *why)
 {
@@ -427,6 +454,7 @@ int main(void)
         cmocka_unit_test(sets_and_names_have_limits),
         cmocka_unit_test(rsa_moduli_must_be_sane),
         cmocka_unit_test(a_secret_needs_permission),
+        cmocka_unit_test(a_secret_is_used_for_digests_up_to_its_own_length),
         cmocka_unit_test(a_file_of_a_public_key_is_no_secret),
         cmocka_unit_test(short_rsa_keys_are_refused),
         cmocka_unit_test(rsa_exponents_must_be_sane),
