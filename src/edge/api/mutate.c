@@ -101,14 +101,16 @@ static int resolve_issuer(const struct pc_trust *trust, const struct pc_wish *wi
     return 0;
 }
 
-/* The longest lifetime among the issuers concerned; INT64_MAX when it is unlimited. */
-static int64_t lifetime_of(const struct pc_trust *trust, struct pc_bytes issuer)
+/* How much longer any token of the issuers concerned can live that was issued by now: their clocks
+ * may be ahead of ours by the skew. INT64_MAX when it is unlimited. */
+static int64_t longest_life_of(const struct pc_trust *trust, struct pc_bytes issuer)
 {
     int64_t longest = 0;
     for (uint32_t i = 0; i < trust->issuer_count; i++) {
         const struct pc_issuer_settings *s = &trust->issuers[i].s;
+        int64_t life = s->max_lifetime_ms ? s->skew_ms + s->max_lifetime_ms : INT64_MAX;
         if (pc_bytes_eq_str(issuer, "*") || pc_bytes_eq(issuer, s->name))
-            longest = pc_max_i64(longest, s->max_lifetime_ms ? s->max_lifetime_ms : INT64_MAX);
+            longest = pc_max_i64(longest, life);
     }
     return longest ? longest : INT64_MAX;
 }
@@ -140,7 +142,7 @@ static int resolve_expiry(const struct pc_worker *w, const struct pc_trust *trus
         expires = pc_max_i64(wish->token_exp_ms, now_ms + 1);
     else
         expires =
-            pc_add_sat_i64(now_ms, wish->ttl_ms ? wish->ttl_ms : lifetime_of(trust, c->issuer));
+            pc_add_sat_i64(now_ms, wish->ttl_ms ? wish->ttl_ms : longest_life_of(trust, c->issuer));
     c->expires_at_ms = expires == INT64_MAX ? 0 : expires;
     return 0;
 }
