@@ -451,6 +451,7 @@ void rig_core_init(struct rig_core *c, const struct rig *r)
         .share_permille = 1000, .client_permille = 1000, .burst_ms = 10000};
     struct pc_metrics_names names;
     uint64_t random = 815;
+    static const uint8_t seed[32] = {1};
     *c = (struct rig_core){.server.tables = r->tables, .server.writer = r->w};
     struct pc_worker *w = &c->worker;
     c->server.hash_key = malloc(sizeof *c->server.hash_key);
@@ -471,8 +472,14 @@ void rig_core_init(struct rig_core *c, const struct rig *r)
     PC_ASSERT(rc == 0);
     rc = pc_verify_budget_create(&budget, 0, &w->budget);
     PC_ASSERT(rc == 0);
+    rc = pc_config_load(&(struct pc_config_options){0}, &c->settings.config, NULL);
+    PC_ASSERT(rc == 0);
+    c->server.settings = &c->settings;
+    c->server.started_as = c->settings.config;
     c->server.metrics = c->metrics;
     w->metrics = pc_metrics_core(c->metrics, 0);
+    pc_prng_seed(&w->prng, seed);
+    w->date_s = INT64_MIN;
     w->server = &c->server;
     w->core = &c->core;
     c->core.user = w;
@@ -483,6 +490,8 @@ void rig_core_free(struct rig_core *c)
     pc_token_cache_destroy(c->worker.cache);
     pc_verify_budget_destroy(c->worker.budget);
     pc_metrics_destroy(c->metrics);
+    pc_admin_tokens_free(&c->settings.admins);
+    pc_config_free(c->settings.config);
     free(c->server.hash_key);
     free(c->worker.jwt);
     free(c->worker.scratch);

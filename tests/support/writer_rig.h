@@ -107,6 +107,7 @@ struct pc_revocation_state rig_look_up(struct rig *r, enum pc_kind kind, const c
 /* A core's worker over the rig's tables; its clock is its own. One thread uses it. */
 struct rig_core {
     struct pc_server server;
+    struct pc_settings settings; /* the default configuration, no administrators */
     struct pc_worker worker;
     struct pc_core core;
     struct pc_metrics *metrics;
