@@ -228,10 +228,22 @@ static void answer_batch(struct pc_writer *w, int result)
     }
 }
 
-static int refusal(const struct pc_writer *w)
+static void check_outbox(struct pc_writer *w, uint64_t used_bytes)
 {
+    bool was_full = w->outbox_full;
+    w->outbox_full = used_bytes > w->o.outbox_max_bytes;
+    if (w->outbox_full && !was_full)
+        w->next_tick_ns = 0; /* a snapshot makes room: begin it at once */
+}
+
+/* Why no mutation is taken now; 0: they are. */
+static int refusal(struct pc_writer *w)
+{
+    struct pc_journal_status journal;
     if (atomic_load_explicit(&w->state, memory_order_relaxed) != PC_WRITER_READY)
         return PC_E_READ_ONLY;
+    pc_journal_status(w->journal, &journal); /* a look at memory */
+    check_outbox(w, journal.bytes_used);
     return w->outbox_full ? PC_E_FULL : 0;
 }
 
@@ -295,7 +307,7 @@ static void publish_gauges(struct pc_writer *w)
     pc_metric_set(m, PC_M_REVOCATION_REBUILDS_CUTOFF, cutoffs.rebuilds);
     pc_metric_set(m, PC_M_REMOVAL_STOPPED, w->clock.state != PC_CLOCK_TRUSTED);
     pc_metric_set(m, PC_M_JOURNAL_SIZE_BYTES, journal.bytes_used);
-    w->outbox_full = journal.bytes_used > w->o.outbox_max_bytes;
+    check_outbox(w, journal.bytes_used);
 }
 
 static void check_clock(struct pc_writer *w, int64_t wall_ms, int64_t mono_ns)

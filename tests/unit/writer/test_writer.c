@@ -243,16 +243,12 @@ static void a_refused_batch_leaves_no_hole_in_the_sequence(void **state)
     struct rig *r = &f.rig;
     struct pc_job *job;
     rig_open(r);
-    r->w->o.outbox_max_bytes = 1;
     assert_int_equal(0, rig_run(r, one(PC_KIND_TOKEN, PC_OP_REVOKE, "a"), &job));
     uint64_t sequence = job->items[0].change.sequence;
     pc_job_free(job);
-    rig_pass(r, PC_WRITER_TICK_MS);
-    pc_writer_turn(r->w);
+    r->w->o.outbox_max_bytes = 1;
     assert_int_equal(PC_E_FULL, rig_run(r, one(PC_KIND_TOKEN, PC_OP_REVOKE, "b"), NULL));
     r->w->o.outbox_max_bytes = 1 << 30;
-    rig_pass(r, PC_WRITER_TICK_MS);
-    pc_writer_turn(r->w);
     assert_int_equal(0, rig_run(r, one(PC_KIND_TOKEN, PC_OP_REVOKE, "b"), &job));
     assert_int_equal(job->items[0].change.sequence, sequence + 1);
     pc_job_free(job);
@@ -492,6 +488,23 @@ static void a_full_outbox_refuses_until_a_snapshot_frees_it(void **state)
     assert_true(refused(PC_KIND_TOKEN, "b"));
 }
 
+static void the_outbox_limit_holds_between_two_ticks(void **state)
+{
+    (void)state;
+    struct rig *r = &f.rig;
+    struct pc_journal_status journal;
+    int rc = 0;
+    r->options.segment_bytes = PC_JOURNAL_SEGMENT_BYTES_MIN;
+    r->options.outbox_max_bytes = 4 * PC_JOURNAL_SEGMENT_BYTES_MIN;
+    rig_open(r);
+    for (unsigned i = 0; i < 1000 && rc == 0; i++)
+        rc = rig_commit(r, PC_KIND_TOKEN, PC_OP_REVOKE, ISSUER, "a");
+    assert_int_equal(rc, PC_E_FULL);
+    pc_journal_status(r->w->journal, &journal);
+    assert_true(journal.bytes_used <=
+                r->options.outbox_max_bytes + 2 * PC_JOURNAL_SEGMENT_BYTES_MIN);
+}
+
 static int confirm(struct pc_writer *w, struct pc_job *job)
 {
     (void)job;
@@ -622,6 +635,7 @@ int main(void)
         TEST(durability_is_what_was_configured),
         TEST(an_orderly_stop_makes_everything_durable),
         TEST(a_full_outbox_refuses_until_a_snapshot_frees_it),
+        TEST(the_outbox_limit_holds_between_two_ticks),
         TEST(expired_entries_go_unless_the_clock_stepped),
         TEST(the_thread_answers_everything_and_stops_in_order),
         TEST(jobs_keep_to_their_limits),
