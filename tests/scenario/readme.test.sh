@@ -9,4 +9,5 @@ export PATH=$PC_BIN:$PATH
 python3 "$root/tests/scenario/lib/readme.py" tour "$http" "$resp" 9>&- || failed=1
 until_true "the server after the tour" is_ready
 python3 "$root/tests/scenario/lib/readme.py" tables "$http" 9>&- || failed=1
+python3 "$root/tests/scenario/lib/readme.py" text 9>&- || failed=1
 exit $failed

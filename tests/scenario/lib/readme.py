@@ -6,6 +6,7 @@
                                   whose data directory is ./data, and compares what they print
     readme.py tables HTTP         compares the tables behind <!-- table: NAME --> with what the
                                   programs say; with --update writes them into README.md
+    readme.py text                checks links to files and the configurations in the text
 
 The programs are taken from PATH. HTTP and RESP are the server's addresses; they stand for
 127.0.0.1:8080 and 127.0.0.1:6380 of the text. What differs from run to run (ids, times, lengths)
@@ -154,12 +155,49 @@ def tables(http, update):
     return failed
 
 
+# ---- the rest ---------------------------------------------------------------------------------
+
+
+def check(name, bad):
+    print(f"FAIL {name}\n" + "".join(f"    {line}\n" for line in bad) if bad else f"PASS {name}")
+    return bool(bad)
+
+
+def dead_links(text):
+    folder = os.path.dirname(README)
+    anchors = {re.sub(r"[^a-z0-9 -]", "", title.lower()).replace(" ", "-")
+               for title in re.findall(r"^#+ (.*)$", text, re.M)}
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        if target[1:] not in anchors if target.startswith("#") else not os.path.exists(os.path.join(folder, target)):
+            yield target
+
+
+def bad_configurations(text):
+    """Every yaml block, with an administrator so that listeners off loopback are allowed."""
+    environment = {**os.environ, "PORTCULLIS_ADMIN_TOKEN_FILE": os.path.abspath("data/admin.token")}
+    for block in re.findall(r"```yaml\n(.*?)```", text, re.S):
+        with open("readme.yaml", "w", encoding="utf-8") as file:
+            file.write(block)
+        done = subprocess.run(["portcullis", "config", "check", "--config", "readme.yaml"], env=environment,
+                              capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            yield done.stderr.strip()
+
+
+def text_itself():
+    text = read()
+    failed = check("links to files and headings", list(dead_links(text)))
+    return check("configurations in the text are valid", list(bad_configurations(text))) or failed
+
+
 def main():
     arguments = [a for a in sys.argv[1:] if a != "--update"]
     if arguments[:1] == ["tour"] and len(arguments) == 3:
         return tour(*arguments[1:])
     if arguments[:1] == ["tables"] and len(arguments) == 2:
         return tables(arguments[1], "--update" in sys.argv)
+    if arguments == ["text"]:
+        return text_itself()
     print(__doc__, file=sys.stderr)
     return 2
 
