@@ -243,6 +243,9 @@ void recv_done(struct core *k, struct conn *c, int res, unsigned flags)
         c->recv_armed = false;
         c->in_flight--;
     }
+    /* A receive that the kernel moved to a worker takes its buffer before it knows the result. */
+    if (PC_UNLIKELY(res <= 0 && flags & IORING_CQE_F_BUFFER))
+        ring_buffer_return(&k->ring, flags >> IORING_CQE_BUFFER_SHIFT);
     if (PC_LIKELY(res > 0)) {
         received(k, c, (unsigned)res, flags);
         if (ended && c->state != CONN_CLOSING)
