@@ -47,6 +47,20 @@ static const char *state_name(enum pc_writer_state state)
     return "unknown";
 }
 
+/* The journal's state is the writer's, but for one that will pass. */
+static const char *journal_name(const struct pc_writer_health *h)
+{
+    return h->state == PC_WRITER_READY && h->journal_full ? "full" : state_name(h->state);
+}
+
+static const char *journal_message(const struct pc_writer_health *h)
+{
+    if (h->state != PC_WRITER_READY || !h->journal_full)
+        return h->why;
+    return "the journal has reached journal.outbox_max: mutations are refused until a snapshot has "
+           "made room; decisions go on";
+}
+
 static const char *clock_name(enum pc_clock_state state)
 {
     switch (state) {
@@ -62,11 +76,11 @@ static void put_journal(struct pc_buf *b, const struct pc_writer_health *h)
     pc_buf_fmt(b,
                ",\"journal\":{\"state\":\"%s\",\"changes\":%llu,\"batches\":%llu,\"refused\":%llu,"
                "\"recovered_records\":%llu,\"recovery_ms\":%lld,\"snapshot_position\":%llu",
-               state_name(h->state), (unsigned long long)h->changes, (unsigned long long)h->batches,
+               journal_name(h), (unsigned long long)h->changes, (unsigned long long)h->batches,
                (unsigned long long)h->refused, (unsigned long long)h->recovered_records,
                (long long)h->recovery_ms, (unsigned long long)h->snapshot_position);
     pc_buf_lit(b, ",\"message\":");
-    pc_buf_json_str(b, pc_bytes_str(h->why));
+    pc_buf_json_str(b, pc_bytes_str(journal_message(h)));
     pc_buf_fmt(b, "},\"clock\":{\"state\":\"%s\",\"step_ms\":%lld}", clock_name(h->clock),
                (long long)h->clock_step_ms);
 }
@@ -77,10 +91,11 @@ void pc_handle_health(struct pc_call *call)
     struct pc_writer_health h;
     struct pc_buf b = pc_call_scratch(call);
     pc_writer_health(s->writer, &h);
+    bool full = h.state == PC_WRITER_READY && h.journal_full;
     pc_buf_fmt(&b,
                "{\"status\":\"%s\",\"version\":\"" PC_VERSION "\",\"uptime_s\":%lld,\"node\":"
                "\"%016llx\",\"cores\":%u",
-               state_name(h.state),
+               full ? "degraded" : state_name(h.state),
                (long long)((call->worker->core->now_ms - s->started_ms) / 1000),
                (unsigned long long)h.node, s->cores);
     pc_buf_lit(&b, ",\"tls_library\":");

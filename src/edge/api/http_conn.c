@@ -515,7 +515,8 @@ static void http_timeout(struct pc_conn *c, unsigned deadline)
     if (deadline == DEADLINE_REQUEST) {
         /* The one who should have replied finds the connection gone. */
         h->call.parked = false;
-        refuse(h, 503, "the request was not answered in time");
+        refuse(h, 503, "the request was not answered in time; it may still be carried out");
+        log_call(&h->call);
         return;
     }
     if (h->stage == STAGE_HEAD)

@@ -230,9 +230,11 @@ static void answer_batch(struct pc_writer *w, int result)
 
 static void check_outbox(struct pc_writer *w, uint64_t used_bytes)
 {
-    bool was_full = w->outbox_full;
-    w->outbox_full = used_bytes > w->o.outbox_max_bytes;
-    if (w->outbox_full && !was_full)
+    bool full = used_bytes > w->o.outbox_max_bytes;
+    if (full == atomic_load_explicit(&w->outbox_full, memory_order_relaxed))
+        return;
+    atomic_store_explicit(&w->outbox_full, full, memory_order_relaxed);
+    if (full)
         w->next_tick_ns = 0; /* a snapshot makes room: begin it at once */
 }
 
@@ -244,7 +246,7 @@ static int refusal(struct pc_writer *w)
         return PC_E_READ_ONLY;
     pc_journal_status(w->journal, &journal); /* a look at memory */
     check_outbox(w, journal.bytes_used);
-    return w->outbox_full ? PC_E_FULL : 0;
+    return atomic_load_explicit(&w->outbox_full, memory_order_relaxed) ? PC_E_FULL : 0;
 }
 
 /* The order that everything rests on: validate, journal, apply and publish, acknowledge. */
@@ -344,8 +346,9 @@ static int begin_snapshot(struct pc_writer *w)
 static void maybe_snapshot(struct pc_writer *w, int64_t wall_ms)
 {
     uint64_t since = w->appended_bytes - w->snapshot_base_bytes;
+    bool full = atomic_load_explicit(&w->outbox_full, memory_order_relaxed);
     /* A full journal refuses mutations until a snapshot frees segments. */
-    bool due = since >= w->o.snapshot_bytes || w->outbox_full ||
+    bool due = since >= w->o.snapshot_bytes || full ||
                (w->o.snapshot_interval_ms && since &&
                 wall_ms - w->last_snapshot_ms >= w->o.snapshot_interval_ms);
     if (due && begin_snapshot(w) == 0)
@@ -633,6 +636,7 @@ void pc_writer_health(struct pc_writer *w, struct pc_writer_health *h)
     h->batches = atomic_load_explicit(&w->batches, memory_order_relaxed);
     h->refused = atomic_load_explicit(&w->refused, memory_order_relaxed);
     h->recovery_ms = atomic_load_explicit(&w->recovery_ms, memory_order_relaxed);
+    h->journal_full = atomic_load_explicit(&w->outbox_full, memory_order_relaxed);
     if (h->state == PC_WRITER_RECOVERING)
         return;
     h->node = w->node;

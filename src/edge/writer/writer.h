@@ -77,6 +77,7 @@ struct pc_writer_options {
 /* What health and metrics show; a consistent enough copy, any thread. */
 struct pc_writer_health {
     enum pc_writer_state state;
+    bool journal_full; /* at outbox_max_bytes: mutations are refused until a snapshot makes room */
     enum pc_clock_state clock;
     int64_t clock_step_ms;
     uint64_t node, incarnation;
@@ -84,7 +85,7 @@ struct pc_writer_health {
     uint64_t recovered_records;
     int64_t recovery_ms;
     uint64_t changes, batches, refused;
-    char why[512]; /* of READ_ONLY, FAILED, or a cut tail */
+    char why[512]; /* of READ_ONLY or FAILED */
 };
 
 int pc_writer_start(const struct pc_writer_options *options, struct pc_writer **ret_w,

@@ -89,9 +89,8 @@ struct pc_writer {
     uint8_t key_id[PC_SNAPSHOT_KEY_ID_BYTES];
 
     int64_t next_tick_ns;
-    int64_t next_sync_ns; /* 0: nothing waits for a sync */
-    int64_t next_seal_ns; /* 0: nothing was synced since the last seal */
-    bool outbox_full;
+    int64_t next_sync_ns;         /* 0: nothing waits for a sync */
+    int64_t next_seal_ns;         /* 0: nothing was synced since the last seal */
     uint64_t snapshot_base_bytes; /* bytes appended when the last snapshot began */
     uint64_t appended_bytes;
     int64_t last_snapshot_ms;
@@ -99,6 +98,7 @@ struct pc_writer {
     /* Read by any thread. */
     atomic_int state; /* enum pc_writer_state; `why` is complete before FAILED or READ_ONLY */
     atomic_bool stop;
+    atomic_bool outbox_full; /* the journal is at its limit: mutations are refused */
     atomic_int clock_state;
     _Atomic int64_t clock_step_ms;
     _Atomic uint64_t changes, batches, refused;

@@ -500,6 +500,7 @@ static void the_outbox_limit_holds_between_two_ticks(void **state)
     for (unsigned i = 0; i < 1000 && rc == 0; i++)
         rc = rig_commit(r, PC_KIND_TOKEN, PC_OP_REVOKE, ISSUER, "a");
     assert_int_equal(rc, PC_E_FULL);
+    assert_true(health().journal_full);
     pc_journal_status(r->w->journal, &journal);
     assert_true(journal.bytes_used <=
                 r->options.outbox_max_bytes + 2 * PC_JOURNAL_SEGMENT_BYTES_MIN);
