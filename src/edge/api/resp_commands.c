@@ -51,6 +51,7 @@ struct key {
     const struct pc_config_prefix *prefix;
     const struct pc_issuer *issuer;
     struct pc_bytes id; /* the jti; borrowed from the command or the token cache */
+    int64_t exp_ms;     /* of a whole token; 0: unknown */
 };
 
 static const struct pc_config_prefix *find_prefix(const struct pc_config *c, struct pc_bytes key)
@@ -88,6 +89,7 @@ static bool reduce_token(struct pc_resp_conn *r, struct pc_bytes token, struct k
                        pc_verdict_code(&v));
     k->issuer = v.issuer;
     k->id = pc_token_part(v.token, PC_PART_JTI);
+    k->exp_ms = v.token->exp_ms == INT64_MAX ? 0 : v.token->exp_ms;
     return k->id.n ? true : because(why, "ERR TOKEN_WITHOUT_ID the token has no jti");
 }
 
@@ -95,6 +97,7 @@ static bool resolve(struct pc_resp_conn *r, const struct pc_trust *trust, struct
                     struct key *k, struct reason *why)
 {
     k->prefix = find_prefix(pc_server_settings(r->worker->server)->config, key);
+    k->exp_ms = 0;
     if (!k->prefix)
         return because(why, "ERR key '%.*s' has none of the configured prefixes",
                        (int)pc_min_u64(key.n, 64), (const char *)key.p);
@@ -355,6 +358,7 @@ static outcome revoke_key(struct pc_resp_conn *r, struct pc_bytes key, struct pc
     wish->have_issuer = true;
     wish->issuer = k.issuer->s.name;
     wish->id = k.id;
+    wish->token_exp_ms = k.exp_ms;
     return submit_one(r, wish, done);
 }
 
