@@ -6,6 +6,7 @@
 
 #include "edge/api/call.h"
 #include "edge/api/main_tasks.h"
+#include "edge/api/resp_conn.h"
 
 static struct fake_conn *the_conn; /* what pc_conn_get() finds */
 
@@ -14,10 +15,11 @@ static struct fake_conn *fake_of(const struct pc_conn *c)
     return PC_CONTAINER_OF(c, struct fake_conn, conn);
 }
 
-void fake_conn_open_http(struct fake_conn *f, struct rig_core *core)
+static void open_conn(struct fake_conn *f, struct rig_core *core,
+                      void (*init)(struct pc_protocol *, const struct pc_config *))
 {
     memset(f, 0, sizeof *f);
-    pc_http_protocol_init(&f->protocol, core->server.started_as);
+    init(&f->protocol, core->server.started_as);
     f->info = (struct pc_listener_info){.config = &f->config,
                                         .roles = PC_ROLE_GATEWAY | PC_ROLE_PUBLIC | PC_ROLE_ADMIN};
     f->listener = (struct pc_listener){.fd = -1, .protocol = &f->protocol, .user = &f->info};
@@ -31,6 +33,16 @@ void fake_conn_open_http(struct fake_conn *f, struct rig_core *core)
     the_conn = f;
     int rc = f->protocol.open(&f->conn);
     PC_ASSERT(rc == 0);
+}
+
+void fake_conn_open_http(struct fake_conn *f, struct rig_core *core)
+{
+    open_conn(f, core, pc_http_protocol_init);
+}
+
+void fake_conn_open_resp(struct fake_conn *f, struct rig_core *core)
+{
+    open_conn(f, core, pc_resp_protocol_init);
 }
 
 void fake_conn_close(struct fake_conn *f)
@@ -57,10 +69,9 @@ void fake_conn_feed(struct fake_conn *f, struct pc_bytes bytes)
     deliver(f);
 }
 
-void fake_conn_run_writer(struct fake_conn *f, struct rig *r)
+static bool answer_jobs(struct rig *r)
 {
-    while (pc_writer_turn(r->w))
-        ;
+    bool any = r->answers_n > 0;
     for (size_t i = 0; i < r->answers_n; i++) {
         struct pc_job *job = r->answers[i];
         struct pc_worker *w = job->owner;
@@ -69,7 +80,16 @@ void fake_conn_run_writer(struct fake_conn *f, struct rig *r)
         job->done(job); /* frees it */
     }
     r->answers_n = 0;
-    deliver(f);
+    return any;
+}
+
+void fake_conn_run_writer(struct fake_conn *f, struct rig *r)
+{
+    for (bool busy = true; busy;) {
+        busy = pc_writer_turn(r->w);
+        busy |= answer_jobs(r);
+        deliver(f);
+    }
 }
 
 const char *fake_conn_ask(struct fake_conn *f, struct rig *r, const char *request)

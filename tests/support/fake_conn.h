@@ -25,6 +25,8 @@ struct fake_conn {
 
 /* A connection of HTTP from 127.0.0.1 to a listener with all roles. */
 void fake_conn_open_http(struct fake_conn *f, struct rig_core *core);
+/* The same of RESP. */
+void fake_conn_open_resp(struct fake_conn *f, struct rig_core *core);
 void fake_conn_close(struct fake_conn *f);
 /* Delivers bytes as far as the protocol takes them. */
 void fake_conn_feed(struct fake_conn *f, struct pc_bytes bytes);

@@ -460,7 +460,8 @@ void rig_core_init(struct rig_core *c, const struct rig *r)
     w->scratch = malloc(PC_WORKER_SCRATCH_BYTES);
     w->blob = malloc(PC_WORKER_BLOB_BYTES);
     w->json = malloc(PC_WORKER_JSON_TOKENS * sizeof *w->json);
-    PC_ASSERT(c->server.hash_key && noise && w->jwt && w->scratch && w->blob && w->json);
+    w->resp = malloc(sizeof *w->resp);
+    PC_ASSERT(c->server.hash_key && noise && w->jwt && w->scratch && w->blob && w->json && w->resp);
     for (size_t i = 0; i < sizeof *c->server.hash_key; i++)
         noise[i] = (uint8_t)sim_random(&random);
     pc_token_hash_key_init(c->server.hash_key, noise);
@@ -497,6 +498,7 @@ void rig_core_free(struct rig_core *c)
     free(c->worker.scratch);
     free(c->worker.blob);
     free(c->worker.json);
+    free(c->worker.resp);
 }
 
 enum pc_token_error rig_decide(struct rig_core *c, const struct rig *r, const char *token)

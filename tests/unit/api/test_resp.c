@@ -1,0 +1,276 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * RESP commands over a connection in memory: a token blacklist as applications keep it in Redis,
+ * in order, with the permissions of the connection, down to the writer's tables. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "edge/api/resp_conn.h"
+#include "edge/state/rcu.h"
+#include "support/fake_conn.h"
+
+#define ISSUER "issuer-0"
+#define NOW_S  (RIG_WALL_MS / 1000)
+
+static struct rig rig;
+static struct rig_core core;
+static struct fake_conn conn;
+static struct sim_disk *disk;
+static struct pc_config_prefix prefixes[] = {
+    {.prefix = "bl:",     .issuer = ISSUER, .value = "1", .form = PC_PREFIX_JTI         },
+    {.prefix = "bl:tok:", .issuer = "",     .value = "1", .form = PC_PREFIX_TOKEN       },
+    {.prefix = "free:",
+     .issuer = ISSUER,
+     .value = "x",
+     .form = PC_PREFIX_JTI,
+     .allow_unrevoke = true},
+    {.prefix = "any:",                   .issuer = "",                    .value = "1",  .form = PC_PREFIX_JTI},
+};
+static char operator_token[PC_ADMIN_TOKEN_TEXT_MAX], gateway_token[PC_ADMIN_TOKEN_TEXT_MAX];
+
+static int setup(void **state)
+{
+    (void)state;
+    static const uint8_t random[2][40] = {{1}, {2}};
+    disk = sim_disk_new(1);
+    rig_init(&rig, disk);
+    assert_int_equal(0, rig_open(&rig));
+    rig_core_init(&core, &rig);
+    core.settings.config->prefixes = prefixes;
+    core.settings.config->prefix_count = PC_COUNT(prefixes);
+    pc_admin_tokens_create(&core.settings.admins, "op", PC_ADMIN_OPERATOR, NOW_S, INT64_MAX,
+                           random[0], operator_token);
+    pc_admin_tokens_create(&core.settings.admins, "gw", PC_ADMIN_GATEWAY, NOW_S, INT64_MAX,
+                           random[1], gateway_token);
+    fake_conn_open_resp(&conn, &core);
+    return 0;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    fake_conn_close(&conn);
+    rig_core_free(&core);
+    rig_drop(&rig);
+    rig_free(&rig);
+    sim_disk_free(disk);
+    return 0;
+}
+
+static void reopen(void)
+{
+    fake_conn_close(&conn);
+    fake_conn_open_resp(&conn, &core);
+}
+
+/* Inline commands, one per line; the replies. */
+static const char *ask(const char *commands)
+{
+    char bytes[8192];
+    size_t n = 0;
+    for (const char *p = commands; *p; p++) {
+        if (*p == '\n')
+            bytes[n++] = '\r';
+        bytes[n++] = *p;
+    }
+    bytes[n++] = '\r';
+    bytes[n++] = '\n';
+    bytes[n] = 0;
+    return fake_conn_ask(&conn, &rig, bytes);
+}
+
+static void expect(const char *commands, const char *replies)
+{
+    const char *got = ask(commands);
+    if (strcmp(got, replies) != 0)
+        fail_msg("%s\n-> %s\ninstead of %s", commands, got, replies);
+}
+
+static void expect_prefix(const char *commands, const char *reply)
+{
+    const char *got = ask(commands);
+    if (strncmp(got, reply, strlen(reply)) != 0)
+        fail_msg("%s\n-> %s\ninstead of %s…", commands, got, reply);
+}
+
+static void log_in(const char *token)
+{
+    char command[256];
+    snprintf(command, sizeof command, "AUTH %s", token);
+    expect(command, "+OK\r\n");
+}
+
+static void a_stranger_may_only_read(void **state)
+{
+    (void)state;
+    expect("PING", "+PONG\r\n");
+    expect("EXISTS bl:a", ":0\r\n");
+    expect_prefix("SET bl:a 1 EX 60", "-NOAUTH");
+    expect_prefix("DEL bl:a", "-NOAUTH");
+    expect_prefix("AUTH nonsense", "-WRONGPASS");
+    conn.conn.peer.ip[0] = 9; /* not this machine */
+    expect_prefix("EXISTS bl:a", "-NOAUTH");
+    expect_prefix("PING", "-NOAUTH"); /* as Redis with a password */
+    log_in(gateway_token);
+    expect("PING", "+PONG\r\n");
+}
+
+static void a_blacklist_works_as_in_redis(void **state)
+{
+    (void)state;
+    log_in(gateway_token);
+    expect("SET bl:a 1 EX 60\nEXISTS bl:a\nGET bl:a\nTTL bl:a\nPTTL bl:a",
+           "+OK\r\n:1\r\n$1\r\n1\r\n:60\r\n:60000\r\n");
+    expect("EXISTS bl:a bl:b bl:a\nGET bl:b\nTTL bl:b\nPTTL bl:b", ":2\r\n$-1\r\n:-2\r\n:-2\r\n");
+    expect("SETEX bl:c 10 1\nPSETEX bl:d 10 1\nEXISTS bl:c bl:d", "+OK\r\n+OK\r\n:2\r\n");
+    expect("SET bl:e 1\nTTL bl:e", "+OK\r\n:3605\r\n"); /* as long as a token can live */
+    expect("EXPIRE bl:a 600\nTTL bl:a\nEXPIRE bl:zz 5", ":1\r\n:600\r\n:0\r\n");
+    expect("EXPIRE bl:a 1\nTTL bl:a", ":1\r\n:600\r\n"); /* never shorter */
+    expect("SET bl:f 1 PXAT 1800000005000\nPTTL bl:f\nSET bl:g 1 EXAT 1800000007\nTTL bl:g",
+           "+OK\r\n:5000\r\n+OK\r\n:7\r\n");
+    assert_true(rig_look_up(&rig, PC_KIND_TOKEN, ISSUER, "a").refused);
+    rig.wall_ms += 600000 + RIG_SKEW_MS;
+    expect("EXISTS bl:a", ":1\r\n"); /* honoured to the end of the skew */
+    rig.wall_ms++;
+    expect("EXISTS bl:a\nTTL bl:a", ":0\r\n:-2\r\n");
+}
+
+static void unrevoking_needs_an_operator_or_a_prefix_that_allows_it(void **state)
+{
+    (void)state;
+    log_in(gateway_token);
+    expect("SET bl:a 1 EX 60\nSET free:b 1 EX 60", "+OK\r\n+OK\r\n");
+    expect_prefix("DEL bl:a", "-NOPERM");
+    expect("EXISTS bl:a", ":1\r\n");
+    expect("DEL free:b\nEXISTS free:b\nDEL free:b", ":1\r\n:0\r\n:0\r\n");
+    reopen();
+    log_in(operator_token);
+    expect("DEL bl:a bl:nothing\nEXISTS bl:a", ":1\r\n:0\r\n");
+    expect("SET bl:a 1 EX 60\nEXISTS bl:a\nDEL bl:a\nEXISTS bl:a\nSET bl:a 1 EX 60\nEXISTS bl:a",
+           "+OK\r\n:1\r\n:1\r\n:0\r\n+OK\r\n:1\r\n");
+}
+
+static void keys_are_ids_or_whole_tokens(void **state)
+{
+    (void)state;
+    char token[RIG_TOKEN_MAX], command[RIG_TOKEN_MAX + 64];
+    log_in(gateway_token);
+    rig_token(&rig, 1, "u", "j7", NOW_S, "", token);
+    snprintf(command, sizeof command, "SET bl:tok:%s 1", token);
+    expect(command, "+OK\r\n");
+    struct pc_revocation_state s = rig_look_up(&rig, PC_KIND_TOKEN, "issuer-1", "j7");
+    assert_true(s.refused);
+    assert_int_equal(s.expires_at_ms, RIG_WALL_MS + 900000); /* the token's own */
+    snprintf(command, sizeof command, "EXISTS bl:tok:%s", token);
+    expect(command, ":1\r\n");
+    expect_prefix("SET bl:tok:x.y.z 1", "-ERR TOKEN_MALFORMED");
+    expect_prefix("SET other:a 1", "-ERR key");
+    expect_prefix("SET bl: 1", "-ERR");
+    expect_prefix("EXISTS any:a", "-ERR prefix"); /* two issuers, and it names none */
+}
+
+static void bad_commands_are_told_apart(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *command, *reply;
+    } cases[] = {
+        {"SET bl:a 1 EX",        "-ERR syntax error"       },
+        {"SET bl:a 1 EX 0",      "-ERR invalid expire time"},
+        {"SET bl:a 1 EX -5",     "-ERR invalid expire time"},
+        {"SET bl:a 1 EX x",      "-ERR value is not"       },
+        {"SET bl:a 1 EX 5 PX 5", "-ERR syntax error"       },
+        {"SET bl:a 1 NX",        "-ERR SET options"        },
+        {"SET bl:a 1 WHAT",      "-ERR syntax error"       },
+        {"SET bl:a",             "-ERR wrong number"       },
+        {"SETEX bl:a x 1",       "-ERR value is not"       },
+        {"SETEX bl:a 0 1",       "-ERR invalid expire time"},
+        {"GET",                  "-ERR wrong number"       },
+        {"FLUSHALL",             "-ERR unknown command"    },
+        {"SELECT 1",             "-ERR"                    },
+        {"PC.REVOKE subject",    "-ERR"                    },
+        {"PC.CHECK {",           "-ERR JSON_INVALID"       },
+    };
+    log_in(operator_token);
+    for (unsigned i = 0; i < PC_COUNT(cases); i++)
+        expect_prefix(cases[i].command, cases[i].reply);
+    expect("PING\nSELECT 0\nECHO hi", "+PONG\r\n+OK\r\n$2\r\nhi\r\n");
+}
+
+static void an_error_does_not_overtake_the_mutations_before_it(void **state)
+{
+    (void)state;
+    log_in(gateway_token);
+    const char *got =
+        ask("SET bl:a 1 EX 60\nSET other:x 1\nSET bl:b 1 EX 60\nDEL bl:a\nEXISTS bl:b");
+    assert_memory_equal(got, "+OK\r\n-ERR key", 13);
+    const char *noperm = strstr(got, "+OK\r\n-NOPERM");
+    assert_non_null(noperm);
+    assert_non_null(strstr(noperm, ":1\r\n"));
+}
+
+static void a_failed_journal_is_an_error_and_reads_go_on(void **state)
+{
+    (void)state;
+    log_in(gateway_token);
+    expect("SET bl:a 1 EX 60", "+OK\r\n");
+    sim_disk_fault(disk, SIM_SYNC, 1, false);
+    expect_prefix("SET bl:b 1 EX 60", "-");
+    expect_prefix("SET bl:b 1 EX 60", "-");
+    expect("EXISTS bl:a bl:b", ":1\r\n");
+}
+
+static void every_command_answers_something(void **state)
+{
+    (void)state;
+    log_in(operator_token);
+    for (size_t i = 0; i < pc_resp_row_count; i++) {
+        const struct pc_resp_row *row = &pc_resp_rows[i];
+        char command[256];
+        int arity = row->arity < 0 ? -row->arity : row->arity;
+        int n = snprintf(command, sizeof command, "%s", row->name);
+        for (int k = 1; k < arity; k++)
+            n += snprintf(command + n, sizeof command - (size_t)n, " bl:x");
+        if (strcmp(row->name, "QUIT") == 0)
+            continue;
+        assert_true(strlen(ask(command)) > 2);
+        if (conn.closing)
+            reopen();
+        log_in(operator_token);
+    }
+    expect("QUIT", "+OK\r\n");
+    assert_true(conn.closing);
+}
+
+static void http_on_this_port_is_cut_off(void **state)
+{
+    (void)state;
+    fake_conn_ask(&conn, &rig, "POST /v1/revoke HTTP/1.1\r\nHost: x\r\n\r\n");
+    assert_true(conn.closing);
+}
+
+#define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        TEST(a_stranger_may_only_read),
+        TEST(a_blacklist_works_as_in_redis),
+        TEST(unrevoking_needs_an_operator_or_a_prefix_that_allows_it),
+        TEST(keys_are_ids_or_whole_tokens),
+        TEST(bad_commands_are_told_apart),
+        TEST(an_error_does_not_overtake_the_mutations_before_it),
+        TEST(a_failed_journal_is_an_error_and_reads_go_on),
+        TEST(every_command_answers_something),
+        TEST(http_on_this_port_is_cut_off),
+    };
+    pc_rcu_thread_register();
+    int failed = cmocka_run_group_tests(tests, NULL, NULL);
+    pc_rcu_barrier();
+    pc_rcu_thread_unregister();
+    return failed;
+}
