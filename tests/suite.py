@@ -77,6 +77,13 @@ def log_path(name):
     return os.path.join(LOGS, re.sub(r"[^\w.-]", "_", name) + ".log")
 
 
+def build_errors(name):
+    """What the compiler said, not what else was built."""
+    lines = tail(name, 1000000).splitlines()
+    said = [line for line in lines if not re.match(r"\[\d+/\d+\] ", line)]
+    return "\n".join(said[:60])
+
+
 def tail(name, lines=40):
     with open(log_path(name), encoding="utf-8", errors="replace") as file:
         return "".join(file.readlines()[-lines:])
@@ -130,7 +137,7 @@ def build(suite, preset, targets=()):
     began = time.monotonic()
     status = call(name, ["cmake", "--build", "--preset", preset] + (["--target", *targets] if targets else [])
                   + ["--", "-k", "0"], 3600)
-    suite.record("pass" if status == 0 else "fail", name, "" if status == 0 else tail(name))
+    suite.record("pass" if status == 0 else "fail", name, "" if status == 0 else build_errors(name))
     suite.show(name, time.monotonic() - began, int(status == 0), int(status != 0))
     return status == 0
 
