@@ -22,7 +22,7 @@ struct pc_metrics {
 
 /* ---- The tables of metrics_table.h as data: a family, then its series. ---- */
 
-enum type { COUNTER, COUNTER_NS, GAUGE };
+enum type { COUNTER, GAUGE_NS, GAUGE };
 enum scope { ALL, CORE };
 enum scale { NS, ONE };
 
@@ -175,7 +175,7 @@ static void put_labels(struct pc_buf *b, const char *labels, const char *more)
 
 static void put_value(struct pc_buf *b, const struct row *family, uint64_t value)
 {
-    if (family->type == COUNTER_NS)
+    if (family->type == GAUGE_NS)
         pc_buf_fmt(b, " %.9g\n", (double)value / NS_PER_SECOND);
     else if (family->type == GAUGE)
         pc_buf_fmt(b, " %" PRId64 "\n", (int64_t)value); /* a passing below-zero is shown as such */
@@ -218,7 +218,7 @@ static void put_rows(struct pc_buf *b, const struct pc_metrics *m)
         const struct row *r = &rows[i];
         if (r->name) {
             family = r;
-            put_header(b, r->name, r->type == GAUGE ? "gauge" : "counter", r->help);
+            put_header(b, r->name, r->type == COUNTER ? "counter" : "gauge", r->help);
             continue;
         }
         PC_ASSERT(family);

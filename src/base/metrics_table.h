@@ -32,8 +32,7 @@
   F("portcullis_connections_accepted_total", COUNTER, ALL, "Connections accepted, by protocol") \
     S(CONNECTIONS_ACCEPTED_HTTP, "protocol=\"http\"") S(CONNECTIONS_ACCEPTED_RESP, "protocol=\"resp\"") \
   F("portcullis_connections_closed_total", COUNTER, ALL, "Connections closed, by reason") \
-    S(CONNECTIONS_CLOSED_PEER, "reason=\"peer\"") S(CONNECTIONS_CLOSED_SERVER, "reason=\"server\"") \
-    S(CONNECTIONS_CLOSED_IDLE, "reason=\"idle\"") S(CONNECTIONS_CLOSED_TIMEOUT, "reason=\"timeout\"") \
+    S(CONNECTIONS_CLOSED_NORMAL, "reason=\"normal\"") S(CONNECTIONS_CLOSED_IDLE, "reason=\"idle\"") S(CONNECTIONS_CLOSED_TIMEOUT, "reason=\"timeout\"") \
     S(CONNECTIONS_CLOSED_PROTOCOL, "reason=\"protocol\"") S(CONNECTIONS_CLOSED_ERROR, "reason=\"error\"") \
     S(CONNECTIONS_CLOSED_SHUTDOWN, "reason=\"shutdown\"") \
   F("portcullis_connections_refused_total", COUNTER, ALL, "Connections refused, by reason") \
@@ -100,8 +99,8 @@
     S(LOOP_SLEEPS, "") \
   F("portcullis_loop_completions_total", COUNTER, CORE, "io_uring completions handled") \
     S(LOOP_COMPLETIONS, "") \
-  F("portcullis_loop_busy_seconds_total", COUNTER_NS, CORE, "Time the event loop was awake") \
-    S(LOOP_BUSY_NS, "") \
+  F("portcullis_loop_queue_delay_seconds", GAUGE_NS, CORE, "Time that completions wait for their core, smoothed") \
+    S(LOOP_QUEUE_DELAY_NS, "") \
   F("portcullis_shed_total", COUNTER, ALL, "Requests shed because a core's queue delay was too long") \
     S(SHED, "") \
   F("portcullis_trust_generation", GAUGE, ALL, "Generation of issuers and keys in use") \
@@ -126,8 +125,6 @@
     S(JOURNAL_SYNC, "") \
   F("portcullis_journal_batch_records", ONE, 0, 14, "Records in a batch of the journal") \
     S(JOURNAL_BATCH, "") \
-  F("portcullis_loop_queue_delay_seconds", NS, 9, 30, "Time that a completion waited for its core") \
-    S(QUEUE_DELAY, "") \
   F("portcullis_snapshot_duration_seconds", NS, 20, 38, "Time to write a snapshot") \
     S(SNAPSHOT, "")
 /* clang-format on */

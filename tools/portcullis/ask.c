@@ -109,6 +109,31 @@ static void print_health(const json_t *object, const char *prefix)
     }
 }
 
+/* A call without a body whose success needs no words. */
+static int post(struct cli *c, const char *path)
+{
+    struct client client;
+    struct answer a;
+    int status = client_open(c, &client);
+    if (status)
+        return status;
+    client_call(&client, "POST", path, NULL, &a);
+    status = a.status == 200 ? CLI_OK : client_explain(&client, &a);
+    free(a.body);
+    client_close(&client);
+    return status;
+}
+
+int cli_snapshot(struct cli *c)
+{
+    return post(c, "/admin/snapshot");
+}
+
+int cli_confirm_clock(struct cli *c)
+{
+    return post(c, "/admin/clock/confirm");
+}
+
 int cli_status(struct cli *c)
 {
     struct client client;

@@ -96,6 +96,8 @@ int cli_revoke(struct cli *c);
 int cli_unrevoke(struct cli *c);
 int cli_revocation_get(struct cli *c);
 int cli_status(struct cli *c);
+int cli_snapshot(struct cli *c);
+int cli_confirm_clock(struct cli *c);
 int cli_doctor(struct cli *c);
 int cli_config_check(struct cli *c);
 int cli_config_show(struct cli *c);

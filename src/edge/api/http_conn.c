@@ -508,7 +508,10 @@ static void http_timeout(struct pc_conn *c, unsigned deadline)
             pc_conn_close_after_flush(c);
         return;
     }
-    if (deadline == DEADLINE_IDLE || is_idle(h)) {
+    bool idle = deadline == DEADLINE_IDLE || is_idle(h);
+    pc_metric_inc(h->call.worker->metrics,
+                  idle ? PC_M_CONNECTIONS_CLOSED_IDLE : PC_M_CONNECTIONS_CLOSED_TIMEOUT);
+    if (idle) {
         pc_conn_abort(c);
         return;
     }

@@ -394,10 +394,12 @@ static void resp_drain(struct pc_conn *c)
 
 static void resp_timeout(struct pc_conn *c, unsigned deadline)
 {
-    if (deadline == DEADLINE_DRAIN)
+    if (deadline == DEADLINE_DRAIN) {
         close_when_answered(c);
-    else
-        pc_conn_abort(c);
+        return;
+    }
+    pc_metric_inc(pc_worker_of(c)->metrics, PC_M_CONNECTIONS_CLOSED_IDLE);
+    pc_conn_abort(c);
 }
 
 void pc_resp_protocol_init(struct pc_protocol *p, const struct pc_config *c)

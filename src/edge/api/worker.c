@@ -66,10 +66,15 @@ static void publish_counters(struct pc_core *core, void *arg)
     pc_metric_set(m, PC_M_CONNECTIONS_REFUSED_OVERLOAD, n.refused_overload);
     pc_metric_set(m, PC_M_CONNECTIONS_REFUSED_RESOURCES, n.accept_errors + n.no_memory);
     pc_metric_set(m, PC_M_CONNECTIONS_CLOSED_ERROR, n.send_errors + n.send_stalls);
-    pc_metric_set(m, PC_M_CONNECTIONS_CLOSED_TIMEOUT, n.timeouts);
     pc_metric_set(m, PC_M_CONNECTIONS_CLOSED_SHUTDOWN, n.cut);
     pc_metric_set(m, PC_M_CONNECTIONS_CLOSED_PROTOCOL, n.input_overflows);
-    pc_metric_set(m, PC_M_CONNECTIONS_CLOSED_PEER, n.closed);
+    uint64_t abnormal = pc_metric_get(m, PC_M_CONNECTIONS_CLOSED_IDLE) +
+                        pc_metric_get(m, PC_M_CONNECTIONS_CLOSED_TIMEOUT) + n.send_errors +
+                        n.send_stalls + n.cut + n.input_overflows;
+    /* A close is counted later than its reason; a counter may not go back meanwhile. */
+    if (n.closed > abnormal + pc_metric_get(m, PC_M_CONNECTIONS_CLOSED_NORMAL))
+        pc_metric_set(m, PC_M_CONNECTIONS_CLOSED_NORMAL, n.closed - abnormal);
+    pc_metric_set(m, PC_M_LOOP_QUEUE_DELAY_NS, n.queue_delay_ns);
 }
 
 static int thread_start(struct pc_core *core, struct pc_why *why)

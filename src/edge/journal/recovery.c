@@ -25,10 +25,11 @@ static const char *const advice_text[ADVICES] = {
     [ADVICE_NONE] = "",
     [ADVICE_NOT_STRICT] = "start without --recover=strict to cut it off",
     [ADVICE_BACKUP] =
-        "restore the directory from a backup, or move it away and let the other nodes refill an "
-        "empty one, or keep what is valid with --recover=salvage: revocations may be missing then",
-    [ADVICE_NO_SALVAGE] = "restore the directory from a backup, or move it away and let the other "
-                          "nodes refill an empty one",
+        "restore the directory from a backup, or keep what is valid with --recover=salvage: "
+        "revocations may be missing then",
+    [ADVICE_NO_SALVAGE] =
+        "restore the directory from a backup, or move it away to start empty: all "
+        "its revocations are missing then",
     [ADVICE_NEWER] = "start the version that wrote it, or a newer one",
     [ADVICE_FOREIGN] = "move the file away, or restore the directory as a whole from one backup",
     [ADVICE_DISK] = "check the disk; copy what can be read to another one and start there",

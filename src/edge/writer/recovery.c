@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/sha256.h"
+#include "edge/journal/recovery.h"
 #include "edge/state/rcu.h"
 
 /* Records between two quiescent states, so that retired segments are given back meanwhile. */
@@ -127,7 +128,8 @@ static int on_record(void *ctx, const struct pc_record *record)
 static void on_finding(void *ctx, const struct pc_finding *finding)
 {
     (void)ctx;
-    pc_log_event(PC_LOG_WARN, "recovery_finding", "%s", finding->text);
+    bool first_start = finding->action == PC_RECOVERY_CREATE;
+    pc_log_event(first_start ? PC_LOG_INFO : PC_LOG_WARN, "recovery_finding", "%s", finding->text);
 }
 
 /* A key's public name: which key a snapshot's fingerprints were made with. */

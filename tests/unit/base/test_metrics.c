@@ -79,10 +79,10 @@ static void a_gauge_may_be_taken_away_by_another_thread(void **state)
 static void per_core_families_have_a_line_for_each_core_only(void **state)
 {
     struct pc_metrics *m = *state;
-    pc_metric_add(pc_metrics_core(m, 1), PC_M_LOOP_BUSY_NS, 1500000000);
+    pc_metric_add(pc_metrics_core(m, 1), PC_M_LOOP_QUEUE_DELAY_NS, 1500000000);
     char *text = render(m, NULL);
-    assert_has(text, "\nportcullis_loop_busy_seconds_total{core=\"0\"} 0\n");
-    assert_has(text, "\nportcullis_loop_busy_seconds_total{core=\"1\"} 1.5\n");
+    assert_has(text, "\nportcullis_loop_queue_delay_seconds{core=\"0\"} 0\n");
+    assert_has(text, "\nportcullis_loop_queue_delay_seconds{core=\"1\"} 1.5\n");
     assert_null(strstr(text, "core=\"2\""));
     free(text);
 }
