@@ -4,7 +4,7 @@
 #include "base/json.h"
 #include "edge/api/check.h"
 #include "edge/state/rcu.h"
-#include "support/fake_conn.h"
+#include "support/writer_rig.h"
 
 #define ANSWER_TOKENS 256
 
