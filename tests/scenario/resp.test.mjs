@@ -225,6 +225,9 @@ test('HELLO 3 is refused so that clients fall back; HELLO 2 and the rest of the 
   isError(await resp.command('SELECT', '1'), /^ERR/);
   assert.ok(Array.isArray(await resp.command('COMMAND')));
   assert.match(await resp.command('INFO'), /redis_version:/);
+  assert.ok(Array.isArray(await resp.command('HELLO', '2', 'SETNAME', 'greeted')));
+  assert.equal(await resp.command('CLIENT', 'GETNAME'), 'greeted');
+  isError(await resp.command('HELLO', '2', 'SETNAME', 'a b'), /^ERR Client names/);
   assert.equal(await resp.command('CLIENT', 'SETNAME', 'test'), 'OK');
   assert.equal(await resp.command('QUIT'), 'OK');
   assert.ok(await resp.closed());

@@ -25,7 +25,7 @@ struct pc_endpoint;
 /* Who asks. */
 struct pc_principal {
     enum pc_admin_role role;
-    char actor[PC_ACTOR_MAX + 1]; /* "token:ops", "sub@issuer", "local", …: for the audit */
+    char actor[PC_ACTOR_MAX + 1]; /* "token:ops", "jwt:<subject>": for the audit */
 };
 
 struct pc_call {

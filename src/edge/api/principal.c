@@ -54,9 +54,11 @@ static void principal_of_jwt(struct pc_worker *w, const struct pc_config *c, str
     if (v.busy || v.error || !pc_bytes_eq_str(v.issuer->s.name, c->admin.issuer))
         return;
     struct pc_bytes subject = pc_token_part(v.token, PC_PART_SUBJECT);
+    size_t n = pc_min_u64(subject.n, PC_ACTOR_MAX - 8);
+    while (n && n < subject.n && (subject.p[n] & 0xc0) == 0x80)
+        n--; /* a Change's texts are UTF-8: no character is cut in two */
     p->role = role_of_claims(c, pc_token_part(v.token, PC_PART_ROLES));
-    snprintf(p->actor, sizeof p->actor, "jwt:%.*s", (int)pc_min_u64(subject.n, PC_ACTOR_MAX - 8),
-             (const char *)subject.p);
+    snprintf(p->actor, sizeof p->actor, "jwt:%.*s", (int)n, (const char *)subject.p);
 }
 
 void pc_principal_of(struct pc_worker *w, struct pc_bytes credential, const struct pc_ip *client,

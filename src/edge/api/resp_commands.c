@@ -641,6 +641,21 @@ static void reply_hello(struct pc_resp_conn *r)
     pc_resp_reply_raw(r, pc_bytes_of(b.p, b.len));
 }
 
+#define BAD_NAME "ERR Client names cannot contain spaces, newlines or special characters."
+
+static bool keep_name(struct pc_resp_conn *r, struct pc_bytes name)
+{
+    if (name.n > PC_RESP_CLIENT_NAME_MAX)
+        return false;
+    for (size_t i = 0; i < name.n; i++)
+        if (name.p[i] <= ' ' || name.p[i] > '~')
+            return false;
+    if (name.n)
+        memcpy(r->name, name.p, name.n);
+    r->name[name.n] = 0;
+    return true;
+}
+
 /* RESP3 is refused in the words of a Redis that does not know HELLO, on which clients fall back. */
 static outcome cmd_hello(struct pc_resp_conn *r, const struct pc_resp_command *c)
 {
@@ -656,6 +671,10 @@ static outcome cmd_hello(struct pc_resp_conn *r, const struct pc_resp_command *c
                 return PC_RESP_DONE;
             i += 3;
         } else if (pc_bytes_eq_nocase(c->argv[i], PC_LIT("SETNAME")) && i + 1 < c->argc) {
+            if (!keep_name(r, c->argv[i + 1])) {
+                pc_resp_reply_error(r, BAD_NAME);
+                return PC_RESP_DONE;
+            }
             i += 2;
         } else {
             pc_resp_reply_error(r, "ERR Syntax error in HELLO option '%.*s'",
@@ -693,15 +712,10 @@ static outcome cmd_quit(struct pc_resp_conn *r, const struct pc_resp_command *c)
 
 static outcome set_name(struct pc_resp_conn *r, struct pc_bytes name)
 {
-    for (size_t i = 0; i < name.n; i++)
-        if (name.p[i] <= ' ' || name.p[i] > '~' || name.n > PC_RESP_CLIENT_NAME_MAX) {
-            pc_resp_reply_error(r, "ERR Client names cannot contain spaces, newlines or special "
-                                   "characters.");
-            return PC_RESP_DONE;
-        }
-    memcpy(r->name, name.p, name.n);
-    r->name[name.n] = 0;
-    pc_resp_reply_simple(r, "OK");
+    if (!keep_name(r, name))
+        pc_resp_reply_error(r, BAD_NAME);
+    else
+        pc_resp_reply_simple(r, "OK");
     return PC_RESP_DONE;
 }
 
