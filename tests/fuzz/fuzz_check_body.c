@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Any bytes as the body of POST /v1/check: a refusal has a code and a text, an answer is JSON that
  * our own reader takes. */
+#include <stdlib.h>
+
 #include "base/json.h"
 #include "edge/api/check.h"
 #include "edge/state/rcu.h"
@@ -10,9 +12,19 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Made once, never freed: fuzzers do not end. */
+/* Made once, freed when the process ends. */
 static struct rig rig;
 static struct rig_core core;
+
+static void tear_down(void)
+{
+    struct sim_disk *disk = rig.disk;
+    rig_core_free(&core);
+    rig_drop(&rig);
+    rig_free(&rig);
+    sim_disk_free(disk);
+    pc_rcu_thread_unregister();
+}
 
 static void set_up(void)
 {
@@ -22,6 +34,7 @@ static void set_up(void)
     rig_init(&rig, sim_disk_new(1));
     PC_ASSERT(rig_open(&rig) == 0);
     rig_core_init(&core, &rig);
+    PC_ASSERT(atexit(tear_down) == 0);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

@@ -3,6 +3,7 @@
  * administrator over a connection in memory: either it is refused with 400 or 413, or it became one
  * job whose Changes the codec takes. The job is not committed. */
 #include <stdio.h>
+#include <stdlib.h>
 
 #include "edge/state/rcu.h"
 #include "support/fake_conn.h"
@@ -11,11 +12,21 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* Made once, never freed: fuzzers do not end. */
+/* Made once, freed when the process ends. */
 static struct rig rig;
 static struct rig_core core;
 static struct fake_conn conn;
 static char credential[PC_ADMIN_TOKEN_TEXT_MAX];
+
+static void tear_down(void)
+{
+    struct sim_disk *disk = rig.disk;
+    rig_core_free(&core);
+    rig_drop(&rig);
+    rig_free(&rig);
+    sim_disk_free(disk);
+    pc_rcu_thread_unregister();
+}
 
 static void set_up(void)
 {
@@ -26,6 +37,7 @@ static void set_up(void)
     rig_init(&rig, sim_disk_new(1));
     PC_ASSERT(rig_open(&rig) == 0);
     rig_core_init(&core, &rig);
+    PC_ASSERT(atexit(tear_down) == 0);
     int rc = pc_admin_tokens_create(&core.settings.admins, "root", PC_ADMIN_ADMIN, 1, INT64_MAX,
                                     random, credential);
     PC_ASSERT(rc == 0);
