@@ -340,7 +340,7 @@ test('a connection whose request takes long to arrive is not idle', async () => 
 
 test('who may not ask is told so before the body, and 100 is not promised', async () => {
   for (const [target, extra, status] of [['/v1/revoke', '', 401], ['/v1/revoke', 'Expect: 100-continue\r\n', 401], ['/nowhere', '', 404], ['/v1/a%2fb', '', 400]]) {
-    for (const framing of ['Content-Length: 1000000\r\n\r\n[', 'Transfer-Encoding: chunked\r\n\r\nffff\r\n[']) {
+    for (const framing of ['Content-Length: 1000000\r\n\r\n[', `Transfer-Encoding: chunked\r\n\r\nffff\r\n[${' '.repeat(20_000)}`]) {
       const { http, answer } = await exchange(`POST ${target} HTTP/1.1\r\nHost: a\r\n${extra}${framing}`);
       assert.equal(answer.status, status, `${target} ${extra}`);
       assert.deepEqual(answer.interim, []);
@@ -348,6 +348,15 @@ test('who may not ask is told so before the body, and 100 is not promised', asyn
       assert.ok(await http.closed());
     }
   }
+});
+
+test('a refusal keeps the connection when the body is small, however late', async () => {
+  const http = await server.http();
+  http.send('POST /v1/revoke HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n');
+  assert.equal((await server.get('/liveness')).status, 200);
+  assert.equal((await http.send('[]').response()).status, 401);
+  assert.equal((await http.send(AUTH()).response()).status, 200);
+  http.close();
 });
 
 test('slow-loris: drip-fed heads run into the header timeout while others are served', async () => {

@@ -22,6 +22,9 @@ enum http_deadline {
 /* While the server stops, a connection without a request gets this long to send one: what was on
  * its way is answered, with Connection: close, and nobody is refused. */
 #define DRAIN_MS 1000
+/* A body up to here is awaited before anything is said, so that a refusal can keep the connection.
+ */
+#define SMALL_BODY_BYTES (16u << 10)
 
 enum http_stage { STAGE_HEAD, STAGE_BODY };
 
@@ -33,6 +36,7 @@ struct http_conn {
     size_t head_n;
     size_t body_raw; /* chunked: bytes behind the head already decoded */
     size_t body_n;   /* chunked: decoded bytes behind the head */
+    bool admitted;   /* a large body is awaited: its head was found good */
     bool head_timed; /* the header deadline runs: trickled bytes must not restart it */
     bool body_timed;
     bool draining; /* the server stops: this request is the last */
@@ -281,6 +285,7 @@ static void reset_call(struct http_conn *h, struct pc_conn *c)
     call->started_ns = call->worker->core->now_ns;
     call->req = &h->req;
     h->body_raw = h->body_n = 0;
+    h->admitted = false;
 }
 
 /* Behind this prefix stands the path of somebody else's request. Its dots must not lead out of the
@@ -403,15 +408,24 @@ static bool take_head(struct http_conn *h, struct pc_conn *c, const uint8_t *p, 
     return false;
 }
 
+/* Whether what is still to come is worth a refusal that ends the connection. */
+static bool is_large(const struct pc_http_request *r, size_t have)
+{
+    return r->expect_continue || (r->chunked ? have : r->content_length) > SMALL_BODY_BYTES;
+}
+
 /* The body will take a while. Who may not ask at all is told now, so that strangers cannot fill our
  * memory with bodies; the others are told to go on. */
-static void await_body(struct http_conn *h, struct pc_conn *c, uint8_t *path_scratch)
+static void await_body(struct http_conn *h, struct pc_conn *c, uint8_t *path_scratch, size_t have)
 {
-    if (h->body_timed)
+    if (!h->body_timed) {
+        h->body_timed = true;
+        pc_conn_deadline(c, DEADLINE_BODY);
+    }
+    if (h->admitted || !is_large(&h->req, have))
         return;
-    h->body_timed = true;
-    pc_conn_deadline(c, DEADLINE_BODY);
-    if (!begin(h, path_scratch, false))
+    h->admitted = begin(h, path_scratch, false);
+    if (!h->admitted)
         finish(h, c);
     else if (h->req.expect_continue)
         pc_conn_write(c, PC_LIT(PC_HTTP1_CONTINUE));
@@ -427,7 +441,7 @@ static size_t input_one(struct http_conn *h, struct pc_conn *c, uint8_t *p, size
     h->req.base = p;
     int rc = read_body(h, c, p, n, &used);
     if (rc == 0)
-        await_body(h, c, path_scratch);
+        await_body(h, c, path_scratch, n);
     if (rc <= 0)
         return 0;
     if (h->body_timed)
