@@ -381,6 +381,8 @@ static void write_listeners_file(struct control *c)
     }
     pc_buf_lit(&b, "]}\n");
     snprintf(path, sizeof path, "%s/listeners.json", c->server.started_as->data_dir);
+    /* Who finds the file also finds in the log how the server started. */
+    pc_log_flush(c->server.logger);
     if (!b.overflow && pc_secret_write(path, pc_bytes_of(b.p, b.len), &why) < 0)
         pc_log_event(PC_LOG_WARN, "listeners_file", "%s", why.text);
 }
