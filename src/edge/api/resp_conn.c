@@ -9,11 +9,14 @@
 #include "base/secret.h"
 #include "edge/api/mutate.h"
 
-enum resp_deadline { DEADLINE_IDLE, DEADLINE_DRAIN };
+enum resp_deadline { DEADLINE_IDLE, DEADLINE_DRAIN, DEADLINE_COMMAND };
 
 #define REPLY_ROOM 64
 /* While the server stops, how long a connection may still bring commands. */
 #define DRAIN_MS 250
+/* From a command's first byte to its last, whatever idle_timeout says: who may be silent for ever
+ * between commands may not have us keep half of one for ever. */
+#define COMMAND_MS 30000
 
 static struct pc_resp_conn *resp_of(struct pc_conn *c)
 {
@@ -333,6 +336,16 @@ static size_t input_one(struct pc_resp_conn *r, uint8_t *p, size_t n)
     return (size_t)used;
 }
 
+/* Whether the client owes us the rest of a command; `began` anew, or with this input. */
+static void await_command(struct pc_resp_conn *r, bool incomplete, bool began)
+{
+    if (!incomplete)
+        pc_conn_clear_deadline(r->conn, DEADLINE_COMMAND);
+    else if (began || !r->incomplete)
+        pc_conn_deadline(r->conn, DEADLINE_COMMAND);
+    r->incomplete = incomplete;
+}
+
 static size_t resp_input(struct pc_conn *c, uint8_t *p, size_t n)
 {
     struct pc_resp_conn *r = resp_of(c);
@@ -352,6 +365,8 @@ static size_t resp_input(struct pc_conn *c, uint8_t *p, size_t n)
     if (r->pending == 0)
         pc_conn_resume(c); /* after others had their turn */
     pc_conn_deadline(c, DEADLINE_IDLE);
+    await_command(r, used < n && !r->pending && commands < max && !pc_conn_output_full(c),
+                  commands > 0);
     return used;
 }
 
@@ -407,8 +422,9 @@ void pc_resp_protocol_init(struct pc_protocol *p, const struct pc_config *c)
     *p = (struct pc_protocol){
         .name = "resp",
         .refusal = PC_LIT("-ERR max number of clients reached\r\n"),
-        .deadline_ms =
-            {[DEADLINE_IDLE] = (uint32_t)c->resp.idle_timeout_ms, [DEADLINE_DRAIN] = DRAIN_MS},
+        .deadline_ms = {[DEADLINE_IDLE] = (uint32_t)c->resp.idle_timeout_ms,
+                        [DEADLINE_DRAIN] = DRAIN_MS,
+                        [DEADLINE_COMMAND] = COMMAND_MS},
         .input_max_bytes = PC_RESP_COMMAND_BYTES + 65536,
         .output_max_bytes = c->resp.output_buffer_bytes,
         .open = resp_open,
