@@ -48,6 +48,11 @@ static int apply_record(struct recovery *r, struct pc_bytes bytes, uint64_t posi
     pc_room_add(&room, &c);
     room.publish = false; /* once, at the end */
     int rc = pc_writer_reserve(r->w, &room);
+    if (rc == -ENOMEM) {
+        /* What rebuilds left behind waits for a grace period, and nobody waits for us yet. */
+        pc_rcu_barrier();
+        rc = pc_writer_reserve(r->w, &room);
+    }
     if (rc < 0)
         return pc_fail(r->why, rc, "no memory to replay record %" PRIu64, position);
     if (!c.remote)
