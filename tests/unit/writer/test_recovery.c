@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -175,6 +176,21 @@ static int begin_snapshot(struct pc_writer *w, struct pc_job *job)
     return rc == -EBUSY ? 0 : rc;
 }
 
+static int background_is_idle(struct pc_writer *w, struct pc_job *job)
+{
+    pc_background_collect(w);
+    *(bool *)job->task_arg = atomic_load(&w->background.snapshot) == PC_SNAPSHOT_IDLE &&
+                             !pc_journal_wants_segment(w->journal);
+    return 0;
+}
+
+/* Until the directory holds still and can be copied. */
+static void wait_for_background(struct rig *r)
+{
+    for (bool idle = false; !idle; sched_yield())
+        assert_int_equal(0, rig_run(r, rig_task(background_is_idle, &idle), NULL));
+}
+
 /* The background thread writes snapshots while the writer goes on; what is on the disk then, read
  * elsewhere, is what the writer holds. */
 static void a_snapshot_amid_mutations_gives_the_same_state(void **state)
@@ -200,6 +216,7 @@ static void a_snapshot_amid_mutations_gives_the_same_state(void **state)
         assert_int_equal(live.answers[0]->result, 0);
         rig_forget(&live);
     }
+    wait_for_background(&live);
     rig_init(&copy, NULL);
     copy.options.segment_bytes = 256 << 10;
     copy_directory(live.dir, copy.dir);
