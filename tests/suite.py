@@ -168,7 +168,7 @@ def count_cases(case):
     output = case.findtext("system-out") or ""
     passed = re.findall(r"\[       OK \] (\S+)", output)
     failed = set(re.findall(r"\[  FAILED  \] (\w+)$", output, re.M)) - {"GROUP"}
-    skipped = re.findall(r"\[  SKIPPED \] (\w+)$", output, re.M)
+    skipped = sorted(set(re.findall(r"\[  SKIPPED \] (\w+)$", output, re.M)))
     return passed, sorted(failed), skipped, output
 
 
