@@ -23,8 +23,7 @@ extern "C" {
     X(PC_E_VERSION, "written by a newer version")                                                  \
     X(PC_E_LOCKED, "in use by another server")                                                     \
     X(PC_E_FULL, "queue or table full")                                                            \
-    X(PC_E_READ_ONLY, "mutations are refused")                                                     \
-    X(PC_E_CLOCK, "clock cannot be trusted")
+    X(PC_E_READ_ONLY, "mutations are refused")
 
 enum pc_error {
     PC_E_FIRST = -10000,

@@ -63,7 +63,7 @@
     S(MUTATIONS_ALL_REVOKE, "kind=\"all\",op=\"revoke\"") S(MUTATIONS_ALL_CLEAR, "kind=\"all\",op=\"clear\"") \
   F("portcullis_mutations_refused_total", COUNTER, ALL, "Mutations refused, by reason") \
     S(MUTATIONS_REFUSED_QUEUE, "reason=\"queue_full\"") S(MUTATIONS_REFUSED_READ_ONLY, "reason=\"read_only\"") \
-    S(MUTATIONS_REFUSED_OUTBOX, "reason=\"outbox_full\"") S(MUTATIONS_REFUSED_CLOCK, "reason=\"clock\"") \
+    S(MUTATIONS_REFUSED_OUTBOX, "reason=\"outbox_full\"") \
   F("portcullis_revocation_entries", GAUGE, ALL, "Entries in the revocation tables") \
     S(REVOCATION_ENTRIES_ABSOLUTE, "table=\"absolute\"") S(REVOCATION_ENTRIES_CUTOFF, "table=\"cutoff\"") \
     S(REVOCATION_ENTRIES_CLEARED, "table=\"cleared\"") S(REVOCATION_ENTRIES_BROAD, "table=\"broad\"") \

@@ -221,9 +221,6 @@ void pc_mutation_explain(int result, struct pc_mutation_refusal *r)
                            "one request must fit one segment of the journal: send less at once, or "
                            "raise journal.segment");
         break;
-    case PC_E_CLOCK:
-        pc_mutation_refuse(r, 503, "CLOCK_UNTRUSTED", "this node's clock cannot be trusted");
-        break;
     default:
         pc_mutation_refuse(r, 503, "NOT_STORED", "nothing was changed: %s", pc_strerror(result));
     }

@@ -116,7 +116,6 @@ static int load_settings(const struct pc_config_options *o, struct pc_settings *
 
 struct waiter {
     sem_t done;
-    int (*task)(struct pc_writer *w, struct pc_job *job);
 };
 
 static void wake_main(struct pc_job *job)
@@ -127,7 +126,7 @@ static void wake_main(struct pc_job *job)
 int pc_server_run_on_writer(struct pc_server *s, int (*task)(struct pc_writer *, struct pc_job *),
                             void *arg)
 {
-    struct waiter waiter = {.task = task};
+    struct waiter waiter;
     struct pc_job *job = pc_job_new(0, 0);
     if (!job)
         return -ENOMEM;

@@ -143,8 +143,6 @@ static void count_refusal(const struct pc_worker *w, const struct pc_job *job)
         pc_metric_add(w->metrics, PC_M_MUTATIONS_REFUSED_READ_ONLY, job->count);
     else if (job->result == PC_E_FULL)
         pc_metric_add(w->metrics, PC_M_MUTATIONS_REFUSED_OUTBOX, job->count);
-    else if (job->result == PC_E_CLOCK)
-        pc_metric_add(w->metrics, PC_M_MUTATIONS_REFUSED_CLOCK, job->count);
 }
 
 static void message(struct pc_core *core, unsigned producer, void *msg)
