@@ -307,16 +307,18 @@ static int set_defaults(struct pc_config_loader *l, const struct pc_record *r)
     return 0;
 }
 
-int pc_config_reset_entries(struct pc_config_loader *l, const struct pc_key *list_key)
+int pc_config_add_entry(struct pc_config_loader *l, const struct pc_key *list_key,
+                        struct pc_record *ret_record)
 {
-    struct pc_config_loader defaults = {l->config, "default", PC_FROM_DEFAULT, l->why};
-    for (unsigned i = 0; i < list_key->list->max; i++) {
-        struct pc_record r = pc_config_entry(l->config, list_key, i);
-        int err = set_defaults(&defaults, &r);
-        if (err)
-            return err;
-    }
-    *pc_config_list_count(l->config, list_key) = 0;
+    struct pc_config_loader defaults = {l->config, "default", PC_FROM_DEFAULT, l->why, 0};
+    unsigned *count = pc_config_list_count(l->config, list_key);
+    struct pc_record r = pc_config_entry(l->config, list_key, *count);
+    memset(r.base, 0, list_key->list->entry_bytes);
+    int err = set_defaults(&defaults, &r);
+    if (err)
+        return err;
+    ++*count;
+    *ret_record = r;
     return 0;
 }
 
@@ -330,9 +332,6 @@ static int allocate_lists(struct pc_config_loader *l)
         if (!entries)
             return pc_fail(l->why, -ENOMEM, "out of memory");
         *(void **)(void *)((uint8_t *)l->config + k->offset) = entries;
-        int err = pc_config_reset_entries(l, k);
-        if (err)
-            return err;
     }
     return 0;
 }
@@ -340,13 +339,22 @@ static int allocate_lists(struct pc_config_loader *l)
 static const char *resp_words[] = {"resp"};
 
 /* The two listeners and the one prefix that exist without any configuration. */
-static void set_default_lists(struct pc_config *c)
+static int set_default_lists(struct pc_config_loader *l)
 {
-    c->listener_count = 2;
+    const struct pc_key *listeners = pc_config_key(&pc_config_root, "listeners");
+    struct pc_config *c = l->config;
+    struct pc_record r;
+    int err = pc_config_add_entry(l, listeners, &r);
+    if (!err)
+        err = pc_config_add_entry(l, listeners, &r);
+    if (!err)
+        err = pc_config_add_entry(l, pc_config_key(&pc_config_root, "resp.prefixes"), &r);
+    if (err)
+        return err;
     c->listeners[1].name = "resp";
     c->listeners[1].address = "127.0.0.1:6380";
     c->listeners[1].protocols = (struct pc_words){resp_words, 1};
-    c->prefix_count = 1;
+    return 0;
 }
 
 /* ---- The whole. ---- */
@@ -396,9 +404,8 @@ static int load_all(struct pc_config_loader *l, const struct pc_config_options *
 {
     struct pc_record root = pc_config_root_record(l->config);
     int err = set_defaults(l, &root);
-    if (err || (err = allocate_lists(l)))
+    if (err || (err = allocate_lists(l)) || (err = set_default_lists(l)))
         return err;
-    set_default_lists(l->config);
     l->source = PC_FROM_FILE;
     if (o->path && (err = pc_config_load_yaml(l, o->path, false)))
         return err;
@@ -420,7 +427,7 @@ int pc_config_load(const struct pc_config_options *o, struct pc_config **ret_con
     struct pc_config *c = calloc(1, sizeof *c);
     if (!c)
         return pc_fail(why, -ENOMEM, "out of memory");
-    struct pc_config_loader l = {c, "default", PC_FROM_DEFAULT, why};
+    struct pc_config_loader l = {c, "default", PC_FROM_DEFAULT, why, 0};
     c->dev = o->dev;
     int err = load_all(&l, o);
     if (!err && (err = set_hash(c)))

@@ -25,6 +25,9 @@ extern "C" {
 #define PC_CONFIG_LISTENERS_MAX 16
 #define PC_CONFIG_ISSUERS_MAX   64
 #define PC_CONFIG_PREFIXES_MAX  32
+#define PC_CONFIG_ROUTES_MAX    4096
+#define PC_CONFIG_POLICIES_MAX  64
+#define PC_CONFIG_IP_SETS_MAX   64
 #define PC_CONFIG_WORDS_MAX     64 /* entries of one list of words */
 #define PC_CONFIG_TEXT_MAX      4096
 #define PC_CONFIG_FILE_MAX      (1024 * 1024)
@@ -55,6 +58,7 @@ struct pc_config_listener {
     struct pc_words roles;         /* see role_bits */
     struct pc_words trusted_peers; /* see peers */
     unsigned forwarded;            /* enum pc_client_source */
+    bool proxy_protocol;           /* connections begin with a PROXY header */
     uint64_t unix_mode;            /* octal in the file: "0660" */
     uint64_t backlog;
     /* Derived by pc_config_load(). */
@@ -90,6 +94,50 @@ struct pc_config_prefix {
     uint8_t source[PC_CONFIG_KEYS_MAX];
 };
 
+enum pc_authentication { PC_AUTH_REQUIRED, PC_AUTH_OPTIONAL, PC_AUTH_NONE };
+
+/* A rule for requests; what is empty matches everything. */
+struct pc_config_route {
+    const char *name;
+    const char *path; /* "/a/b", "/a/{id}", "/a/" followed by "*"; "": every path */
+    struct pc_words listeners, hosts, methods;
+    unsigned authentication;       /* enum pc_authentication */
+    struct pc_words scopes, roles; /* all of the scopes, one of the roles */
+    struct pc_words limits;        /* names of limit_policies, charged in this order */
+    struct pc_words ip_sets;       /* names of ip_sets, beside "global" */
+    struct pc_words flags;         /* keys to attach to the answer */
+    bool sensitive;                /* refuse rather than decide on less than everything */
+    bool maintenance_exempt, shadow;
+    uint8_t source[PC_CONFIG_KEYS_MAX];
+};
+
+enum pc_limit_algorithm { PC_LIMIT_GCRA, PC_LIMIT_WINDOW };
+enum pc_fail_mode { PC_FAIL_OPEN, PC_FAIL_CLOSED };
+
+struct pc_config_limit_policy {
+    const char *name;
+    const char *rate;    /* "60/min": rate.h */
+    unsigned algorithm;  /* enum pc_limit_algorithm */
+    uint64_t burst;      /* 0: the rate's count */
+    struct pc_words key; /* ip subject client session route header:<name> literal:<text> */
+    uint64_t cost;       /* of one decision */
+    bool shadow;         /* counts, never refuses */
+    unsigned fail_mode;  /* enum pc_fail_mode: when there is no room for a key */
+    uint64_t max_keys;
+    uint64_t ipv6_prefix; /* bits of an IPv6 address that make the key */
+    uint8_t source[PC_CONFIG_KEYS_MAX];
+};
+
+enum pc_ip_action { PC_IP_ALLOW, PC_IP_DENY };
+
+struct pc_config_ip_set {
+    const char *name;
+    unsigned otherwise;          /* enum pc_ip_action: for addresses that no rule names */
+    struct pc_words allow, deny; /* networks */
+    const char *file;            /* more of them, one a line */
+    uint8_t source[PC_CONFIG_KEYS_MAX];
+};
+
 enum pc_durability { PC_DURABILITY_GROUP, PC_DURABILITY_ASYNC, PC_DURABILITY_NONE };
 enum pc_pin { PC_PIN_AUTO, PC_PIN_ON, PC_PIN_OFF };
 
@@ -103,8 +151,16 @@ struct pc_config {
         /* tokens_file: hashed tokens (admin_tokens.h); token_file: one token's text. */
         const char *issuer, *tokens_file, *token_file;
         /* Values of the issuer's claim of roles that give the role here. */
-        struct pc_words gateway_values, operator_values, admin_values;
+        struct pc_words gateway_values, viewer_values, operator_values, admin_values;
+        const char *failed_credentials; /* rate per client address: rate.h */
     } admin;
+    struct {
+        bool enabled;
+        uint64_t file_bytes; /* of audit.jsonl before the next one is begun */
+    } audit;
+    struct {
+        const char *file; /* flag definitions, JSON; "": none */
+    } flags;
     struct {
         bool trust_loopback;
         uint64_t max_pipeline; /* commands of one connection answered per turn */
@@ -138,6 +194,7 @@ struct pc_config {
     struct {
         unsigned level; /* enum pc_log_level */
         double decisions_sample;
+        struct pc_words decisions_reasons; /* codes of decisions that are always logged */
     } log;
     struct {
         struct pc_words mask; /* io_uring features to do without; for tests */
@@ -149,6 +206,13 @@ struct pc_config {
     unsigned issuer_count;
     struct pc_config_prefix *prefixes;
     unsigned prefix_count;
+    struct pc_config_route *routes;
+    unsigned route_count;
+    /* The shipped ones stand behind those of the configuration, which may replace them by name. */
+    struct pc_config_limit_policy *limit_policies;
+    unsigned limit_policy_count;
+    struct pc_config_ip_set *ip_sets;
+    unsigned ip_set_count;
 
     bool dev; /* only by --dev */
     char hash[PC_CONFIG_HASH_CHARS + 1];

@@ -74,6 +74,9 @@ static int derive_peers(struct pc_config_loader *l, unsigned i, struct pc_config
     if (each->forwarded != PC_CLIENT_IS_PEER && w->n == 0)
         return refuse(l->why, "listeners", i, "trusted_peers",
                       "must name the proxies that forwarded headers are believed from", NULL);
+    if (each->proxy_protocol && w->n == 0)
+        return refuse(l->why, "listeners", i, "trusted_peers",
+                      "must name the proxies that send PROXY headers", NULL);
     return 0;
 }
 
@@ -187,6 +190,129 @@ static int check_prefix(const struct pc_config *c, unsigned i, struct pc_why *wh
     return 0;
 }
 
+/* ---- Routes, limit policies, IP sets. ---- */
+
+/* One of a list's names. */
+struct names {
+    const char *list, *what;
+    const char *(*name)(const struct pc_config *c, unsigned i);
+    unsigned count;
+};
+
+static const char *listener_name(const struct pc_config *c, unsigned i)
+{
+    return c->listeners[i].name;
+}
+
+static const char *policy_name(const struct pc_config *c, unsigned i)
+{
+    return c->limit_policies[i].name;
+}
+
+static const char *ip_set_name(const struct pc_config *c, unsigned i)
+{
+    return c->ip_sets[i].name;
+}
+
+static const char *route_name(const struct pc_config *c, unsigned i)
+{
+    return c->routes[i].name;
+}
+
+static bool has_name(const struct pc_config *c, const struct names *n, const char *name)
+{
+    for (unsigned i = 0; i < n->count; i++)
+        if (strcmp(n->name(c, i), name) == 0)
+            return true;
+    return false;
+}
+
+static int check_names(const struct pc_config *c, const struct names *n, struct pc_why *why)
+{
+    for (unsigned i = 0; i < n->count; i++) {
+        const char *name = n->name(c, i);
+        if (!is_name(name))
+            return refuse(why, n->list, i, "name", "must be of letters, digits, _, - and .", name);
+        for (unsigned k = 0; k < i; k++)
+            if (strcmp(n->name(c, k), name) == 0)
+                return refuse(why, n->list, i, "name", "used twice", name);
+    }
+    return 0;
+}
+
+static int check_words(const struct pc_config *c, unsigned i, const char *key,
+                       const struct pc_words *words, const struct names *known, struct pc_why *why)
+{
+    for (unsigned w = 0; w < words->n; w++)
+        if (!has_name(c, known, words->v[w]) && strcmp(words->v[w], known->what) != 0)
+            return refuse(why, "routes", i, key, "names what is not configured", words->v[w]);
+    return 0;
+}
+
+/* The names of each list, and that routes name only what exists. */
+static int check_rules(const struct pc_config *c, struct pc_why *why)
+{
+    const struct names routes = {"routes", "", route_name, c->route_count},
+                       policies = {"limit_policies", "", policy_name, c->limit_policy_count},
+                       listeners = {"listeners", "", listener_name, c->listener_count},
+                       sets = {"ip_sets", "global", ip_set_name, c->ip_set_count};
+    int err = check_names(c, &routes, why);
+    if (!err)
+        err = check_names(c, &policies, why);
+    if (!err)
+        err = check_names(c, &sets, why);
+    for (unsigned i = 0; i < c->route_count && !err; i++) {
+        const struct pc_config_route *each = &c->routes[i];
+        err = check_words(c, i, "listeners", &each->listeners, &listeners, why);
+        if (!err)
+            err = check_words(c, i, "limits", &each->limits, &policies, why);
+        if (!err)
+            err = check_words(c, i, "ip_sets", &each->ip_sets, &sets, why);
+    }
+    return err;
+}
+
+/* The policies that exist without any configuration; attached to nothing. */
+static const struct {
+    const char *name, *rate, *algorithm, *fail_mode;
+} shipped[] = {
+    {"ip",             "60/min",     "gcra",   "open"  },
+    {"general",        "1000/15min", "gcra",   "open"  },
+    {"login",          "10/15min",   "window", "closed"},
+    {"refresh",        "20/15min",   "window", "closed"},
+    {"password_reset", "3/h",        "window", "closed"},
+    {"email",          "10/h",       "window", "open"  },
+};
+
+static int add_shipped_policies(struct pc_config_loader *l)
+{
+    const struct pc_key *list = pc_config_key(&pc_config_root, "limit_policies");
+    struct pc_config_loader defaults = {l->config, "default", PC_FROM_DEFAULT, l->why, 0};
+    for (unsigned i = 0; i < PC_COUNT(shipped); i++) {
+        struct pc_config *c = l->config;
+        const struct names names = {"", "", policy_name, c->limit_policy_count};
+        struct pc_record r;
+        if (has_name(c, &names, shipped[i].name))
+            continue;
+        if (c->limit_policy_count == PC_CONFIG_POLICIES_MAX)
+            return pc_fail(l->why, PC_E_TOO_LARGE, "limit_policies: no room for the shipped %s",
+                           shipped[i].name);
+        const char *const values[][2] = {
+            {"name",      shipped[i].name     },
+            {"rate",      shipped[i].rate     },
+            {"algorithm", shipped[i].algorithm},
+            {"fail_mode", shipped[i].fail_mode},
+        };
+        int err = pc_config_add_entry(&defaults, list, &r);
+        for (size_t k = 0; k < PC_COUNT(values) && !err; k++)
+            err = pc_config_set(&defaults, &r, pc_config_key(r.table, values[k][0]),
+                                pc_bytes_str(values[k][1]));
+        if (err)
+            return err;
+    }
+    return 0;
+}
+
 /* ---- Single values that depend on each other. ---- */
 
 static int check_origins(const struct pc_config *c, struct pc_why *why)
@@ -289,5 +415,9 @@ int pc_config_derive(struct pc_config_loader *l)
         err = check_issuer(c, i, l->why);
     for (unsigned i = 0; i < c->prefix_count && !err; i++)
         err = check_prefix(c, i, l->why);
+    if (!err)
+        err = add_shipped_policies(l);
+    if (!err)
+        err = check_rules(c, l->why);
     return err ? err : derive_tokens_file(l);
 }

@@ -2,6 +2,7 @@
  * The configuration from PORTCULLIS_… variables, of the environment or of an env file. */
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -114,31 +115,29 @@ static int set_port(struct pc_config_loader *l, const char *listener, const char
 
 static int set_entry_value(struct pc_config_loader *l, const struct target *t, const char *value)
 {
-    unsigned *count = pc_config_list_count(l->config, t->list);
+    unsigned count = *pc_config_list_count(l->config, t->list);
     struct pc_record r = pc_config_entry(l->config, t->list, t->index);
-    if (t->index > *count)
+    if (t->index > count)
         return pc_fail(l->why, -EINVAL, "%s: %s%s: there is no entry before it", l->origin, r.name,
                        t->key->path);
-    if (t->index == *count)
-        ++*count;
-    return pc_config_set(l, &r, t->key, pc_bytes_str(value));
+    int err = t->index == count ? pc_config_add_entry(l, t->list, &r) : 0;
+    return err ? err : pc_config_set(l, &r, t->key, pc_bytes_str(value));
 }
 
 /* Values of a pass: 0 are keys of the root and entries 0, i are entries i, and the last are ports,
  * so that the order of variables does not matter. */
-#define LAST_PASS PC_CONFIG_ISSUERS_MAX
-_Static_assert(PC_CONFIG_ISSUERS_MAX >= PC_CONFIG_LISTENERS_MAX &&
-                   PC_CONFIG_ISSUERS_MAX >= PC_CONFIG_PREFIXES_MAX,
-               "a pass for every index");
+#define PORT_PASS UINT_MAX
 
 static int apply(struct pc_config_loader *l, unsigned pass, const char *name, const char *value)
 {
     struct target t;
     const char *listener = listener_of_port(name);
     if (listener)
-        return pass == LAST_PASS ? set_port(l, listener, name, value) : 0;
+        return pass == PORT_PASS ? set_port(l, listener, name, value) : 0;
     if (!find_target(name, &t))
         return pc_fail(l->why, -EINVAL, "%s: unknown variable " PREFIX "%s", l->origin, name);
+    if (t.index > l->last_index)
+        l->last_index = t.index;
     if (t.index != pass)
         return 0;
     if (t.list)
@@ -164,16 +163,22 @@ static int apply_variable(struct pc_config_loader *l, unsigned pass, const char 
     return apply(l, pass, name, equals + 1);
 }
 
+static int apply_pass(struct pc_config_loader *l, unsigned pass, char *const *environ)
+{
+    int err = 0;
+    for (char *const *v = environ; *v && !err; v++)
+        err = apply_variable(l, pass, *v);
+    return err;
+}
+
 static int apply_all(struct pc_config_loader *l, const char *origin, char *const *environ)
 {
+    int err = 0;
     l->origin = origin;
-    for (unsigned pass = 0; pass <= LAST_PASS; pass++)
-        for (char *const *v = environ; *v; v++) {
-            int err = apply_variable(l, pass, *v);
-            if (err)
-                return err;
-        }
-    return 0;
+    l->last_index = 0;
+    for (unsigned pass = 0; pass <= l->last_index && !err; pass++)
+        err = apply_pass(l, pass, environ);
+    return err ? err : apply_pass(l, PORT_PASS, environ);
 }
 
 int pc_config_load_environ(struct pc_config_loader *l, char *const *environ)

@@ -64,6 +64,7 @@ struct pc_config_loader {
     const char *origin; /* file name, or "environment" */
     enum pc_config_source source;
     struct pc_why *why;
+    unsigned last_index; /* config_env.c: the largest index a variable names */
 };
 
 static inline void *pc_key_value(const struct pc_record *r, const struct pc_key *k)
@@ -90,8 +91,9 @@ unsigned *pc_config_list_count(struct pc_config *c, const struct pc_key *list_ke
 struct pc_record pc_config_root_record(struct pc_config *c);
 /* config.c: the row of a path, which must exist. */
 const struct pc_key *pc_config_key(const struct pc_key_table *t, const char *path);
-/* config.c: all entries from i on get their defaults. */
-int pc_config_reset_entries(struct pc_config_loader *l, const struct pc_key *list_key);
+/* config.c: a new entry at the end of a list, with its defaults. The list must have room. */
+int pc_config_add_entry(struct pc_config_loader *l, const struct pc_key *list_key,
+                        struct pc_record *ret_record);
 /* config.c: a whole small file into malloced memory. */
 int pc_config_read_file(const char *path, struct pc_why *why, struct pc_bytes *ret_text);
 

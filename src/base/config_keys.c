@@ -37,6 +37,9 @@ static const struct pc_key listener_keys[] = {
                 "word unix stands for every client of a Unix socket."),
     KEY("forwarded", ENUM, forwarded, "none", .choices = {"none", "x-forwarded-for", "forwarded"},
         .help = "Where trusted peers say who the client is."),
+    KEY("proxy_protocol", BOOL, proxy_protocol, "false",
+        .help = "Every connection begins with a PROXY protocol header (version 1 or 2), which only "
+                "trusted_peers may send."),
     KEY("unix_mode", MODE, unix_mode, "0660", .help = "Mode of a Unix socket's file."),
     KEY("backlog", UINT, backlog, "4096", 1, 65535,
         .help = "Connections that may wait to be accepted."),
@@ -99,6 +102,76 @@ static const struct pc_key prefix_keys[] = {
 };
 #undef STRUCT
 
+/* ---- routes[] ---- */
+
+#define STRUCT struct pc_config_route
+static const struct pc_key route_keys[] = {
+    KEY("name", TEXT, name, "", .help = "Name in answers, logs and metrics."),
+    KEY("path", TEXT, path, "",
+        .help = "\"/a/b\" (exact), \"/a/{id}/c\" (template), \"/a/*\" (prefix); empty: every path. "
+                "The most specific route decides."),
+    KEY("listeners", WORDS, listeners, "", .help = "Names of listeners; empty: all."),
+    KEY("hosts", WORDS, hosts, "",
+        .help = "Hosts, as \"api.example\" or \"*.example\"; empty: all."),
+    KEY("methods", WORDS, methods, "", .help = "Methods; GET covers HEAD; empty: all."),
+    KEY("authentication", ENUM, authentication, "required",
+        .choices = {"required", "optional", "none"},
+        .help = "Whether a valid token is needed; optional: a request without one passes as "
+                "anonymous, with a bad one it is refused."),
+    KEY("scopes", WORDS, scopes, "", .help = "Scopes the token must have, all of them."),
+    KEY("roles", WORDS, roles, "", .help = "Roles, one of which the token must have."),
+    KEY("limits", WORDS, limits, "", .help = "Names of limit_policies to charge."),
+    KEY("ip_sets", WORDS, ip_sets, "",
+        .help = "Names of ip_sets the client must pass, beside \"global\"."),
+    KEY("flags", WORDS, flags, "", .help = "Flags whose values come with the answer."),
+    KEY("sensitive", BOOL, sensitive, "false",
+        .help = "Refuse where otherwise a failure would let requests pass."),
+    KEY("maintenance_exempt", BOOL, maintenance_exempt, "false",
+        .help = "Decide also while the flag maintenance.mode_enabled is true."),
+    KEY("shadow", BOOL, shadow, "false",
+        .help = "Decide, count and log, but let every request pass."),
+};
+#undef STRUCT
+
+/* ---- limit_policies[] ---- */
+
+#define STRUCT struct pc_config_limit_policy
+static const struct pc_key policy_keys[] = {
+    KEY("name", TEXT, name, "", .help = "Name in routes, paths, answers and metrics."),
+    KEY("rate", TEXT, rate, "", .help = "How many in how long: \"60/min\", \"10/15min\", \"3/h\"."),
+    KEY("algorithm", ENUM, algorithm, "gcra", .choices = {"gcra", "window"},
+        .help = "gcra: evenly, with a burst; window: so many in any window, by two counters."),
+    KEY("burst", UINT, burst, "0", 0, 1000000000,
+        .help = "How many may come at once with gcra; 0: the rate's count."),
+    KEY("key", WORDS, key, "ip",
+        .help = "What is counted together: ip, subject, client, session, route, header:<name>, "
+                "literal:<text>, or several of them. Where one is missing the address stands in."),
+    KEY("cost", UINT, cost, "1", 1, 1000000, .help = "What one decision takes."),
+    KEY("shadow", BOOL, shadow, "false", .help = "Count, but refuse nothing."),
+    KEY("fail_mode", ENUM, fail_mode, "open", .choices = {"open", "closed"},
+        .help = "What to answer when the table has no room for a key: allow, or 503."),
+    KEY("max_keys", UINT, max_keys, "262144", 1024, 1 << 30,
+        .help = "Keys counted at one time; 24 bytes of memory each."),
+    KEY("ipv6_prefix", UINT, ipv6_prefix, "64", 16, 128,
+        .help = "Bits of an IPv6 address that are counted together."),
+};
+#undef STRUCT
+
+/* ---- ip_sets[] ---- */
+
+#define STRUCT struct pc_config_ip_set
+static const struct pc_key ip_set_keys[] = {
+    KEY("name", TEXT, name, "",
+        .help = "Name in routes and rules; the set \"global\" applies to every decision."),
+    KEY("default", ENUM, otherwise, "allow", .choices = {"allow", "deny"},
+        .help = "For addresses that no rule of the set names."),
+    KEY("allow", WORDS, allow, "", .help = "Networks that may; the longest prefix decides."),
+    KEY("deny", WORDS, deny, "", .help = "Networks that may not."),
+    KEY("file", FILE, file, "",
+        .help = "A file with more rules, one a line: \"deny 192.0.2.0/24 # why\"; no secret."),
+};
+#undef STRUCT
+
 static const struct pc_list listeners = {
     {listener_keys, PC_COUNT(listener_keys), offsetof(struct pc_config_listener, source)},
     sizeof(struct pc_config_listener),
@@ -116,6 +189,25 @@ static const struct pc_list prefixes = {
     sizeof(struct pc_config_prefix),
     offsetof(struct pc_config, prefix_count),
     PC_CONFIG_PREFIXES_MAX,
+};
+
+static const struct pc_list routes = {
+    {route_keys, PC_COUNT(route_keys), offsetof(struct pc_config_route, source)},
+    sizeof(struct pc_config_route),
+    offsetof(struct pc_config, route_count),
+    PC_CONFIG_ROUTES_MAX,
+};
+static const struct pc_list limit_policies = {
+    {policy_keys, PC_COUNT(policy_keys), offsetof(struct pc_config_limit_policy, source)},
+    sizeof(struct pc_config_limit_policy),
+    offsetof(struct pc_config, limit_policy_count),
+    PC_CONFIG_POLICIES_MAX,
+};
+static const struct pc_list ip_sets = {
+    {ip_set_keys, PC_COUNT(ip_set_keys), offsetof(struct pc_config_ip_set, source)},
+    sizeof(struct pc_config_ip_set),
+    offsetof(struct pc_config, ip_set_count),
+    PC_CONFIG_IP_SETS_MAX,
 };
 
 /* ---- The whole; the keys of a section stand together. ---- */
@@ -140,11 +232,20 @@ static const struct pc_key root_keys[] = {
         .help = "Where to listen; default: http on 127.0.0.1:8080 and resp on 127.0.0.1:6380."),
     KEY("issuers", LIST, issuers, NULL, .list = &issuers, .live = true,
         .help = "Whose tokens are accepted; without any, every token is refused."),
+    KEY("routes", LIST, routes, NULL, .list = &routes, .live = true,
+        .help = "Rules for requests; where none matches a valid token is required."),
+    KEY("limit_policies", LIST, limit_policies, NULL, .list = &limit_policies, .live = true,
+        .help = "Rate limits, by name; ip, general, login, refresh, password_reset and email are "
+                "shipped and replaced by entries of the same name."),
+    KEY("ip_sets", LIST, ip_sets, NULL, .list = &ip_sets, .live = true,
+        .help = "Networks that may or may not ask."),
 
     KEY("admin.issuer", TEXT, admin.issuer, "", .live = true,
         .help = "The one issuer whose tokens may administrate, by their roles."),
     KEY("admin.gateway_values", WORDS, admin.gateway_values, "portcullis-gateway", .live = true,
         .help = "Roles of that issuer that give the role gateway."),
+    KEY("admin.viewer_values", WORDS, admin.viewer_values, "portcullis-viewer", .live = true,
+        .help = "Roles of that issuer that give the role viewer."),
     KEY("admin.operator_values", WORDS, admin.operator_values, "portcullis-operator", .live = true,
         .help = "Roles of that issuer that give the role operator."),
     KEY("admin.admin_values", WORDS, admin.admin_values, "portcullis-admin", .live = true,
@@ -154,6 +255,16 @@ static const struct pc_key root_keys[] = {
                 "admin_tokens.json in data_dir."),
     KEY("admin.token_file", FILE, admin.token_file, "", .live = true,
         .help = "A file with one token that has the role admin; the command sends it too."),
+    KEY("admin.failed_credentials", TEXT, admin.failed_credentials, "10/min",
+        .help = "Wrong credentials taken from one address before it is refused unheard (429)."),
+
+    KEY("audit.enabled", BOOL, audit.enabled, "true",
+        .help = "Derive audit.jsonl in data_dir from the journal."),
+    KEY("audit.file_bytes", SIZE, audit.file_bytes, "256MiB", 64 * KIB, 1024 * GIB,
+        .help = "Begin a new file of audit records after so much."),
+
+    KEY("flags.file", FILE, flags.file, "", .live = true,
+        .help = "Flag definitions as JSON (no secret); watched, and read again when it changes."),
 
     KEY("resp.trust_loopback", BOOL, resp.trust_loopback, "false",
         .help = "Clients on this machine may change things without AUTH."),
@@ -220,6 +331,8 @@ static const struct pc_key root_keys[] = {
         .live = true, .help = "The least severe events that are logged."),
     KEY("log.decisions_sample", FRACTION, log.decisions_sample, "0", .live = true,
         .help = "Part of all decisions that are logged; refusals for internal reasons always are."),
+    KEY("log.decisions_reasons", WORDS, log.decisions_reasons, "", .live = true,
+        .help = "Codes of decisions that are always logged, as TOKEN_REVOKED."),
 
     KEY("io_uring.mask", WORDS, io_uring.mask, "",
         .help = "Optional io_uring features to do without, for tests."),
@@ -229,6 +342,7 @@ static const struct pc_key root_keys[] = {
 _Static_assert(PC_COUNT(root_keys) <= PC_CONFIG_KEYS_MAX, "source[] has a place for every row");
 _Static_assert(PC_COUNT(listener_keys) <= PC_CONFIG_KEYS_MAX, "likewise");
 _Static_assert(PC_COUNT(issuer_keys) <= PC_CONFIG_KEYS_MAX, "likewise");
+_Static_assert(PC_COUNT(route_keys) <= PC_CONFIG_KEYS_MAX, "likewise");
 
 const struct pc_key_table pc_config_root = {
     root_keys,

@@ -205,18 +205,17 @@ static int take_list(struct pc_config_loader *l, const struct pc_key *k, const s
                      bool append)
 {
     unsigned *count = pc_config_list_count(l->config, k);
-    int err = append ? 0 : pc_config_reset_entries(l, k);
-    if (err)
-        return err;
+    if (!append)
+        *count = 0;
     if (s->count > k->list->max - *count)
         return pc_fail(l->why, PC_E_TOO_LARGE, "%s: %s: more than %u entries", l->origin, k->path,
                        k->list->max);
     for (unsigned i = 0; i < s->count; i++) {
-        struct pc_record r = pc_config_entry(l->config, k, *count);
+        struct pc_record r;
         const struct slot *slots = (const struct slot *)s->value + i * k->list->table.count;
-        if ((err = take_record(l, &r, slots, append)))
+        int err = pc_config_add_entry(l, k, &r);
+        if (err || (err = take_record(l, &r, slots, append)))
             return err;
-        ++*count;
     }
     struct pc_record root = pc_config_root_record(l->config);
     pc_record_source(&root)[k - pc_config_root.keys] = (uint8_t)l->source;
