@@ -7,7 +7,13 @@ enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32
 static const char *const kind_names[PC_KIND_COUNT] = {
     [PC_KIND_TOKEN] = "token",     [PC_KIND_SESSION] = "session", [PC_KIND_FAMILY] = "family",
     [PC_KIND_SUBJECT] = "subject", [PC_KIND_CLIENT] = "client",   [PC_KIND_KEY] = "key",
-    [PC_KIND_ISSUER] = "issuer",   [PC_KIND_ALL] = "all",
+    [PC_KIND_ISSUER] = "issuer",   [PC_KIND_ALL] = "all",         [PC_KIND_FLAG] = "flag",
+    [PC_KIND_IP_RULE] = "ip_rule", [PC_KIND_ADMIN] = "admin",
+};
+
+static const char *const op_names[PC_OP_COUNT] = {
+    [PC_OP_REVOKE] = "revoke", [PC_OP_CLEAR] = "clear", [PC_OP_SET] = "set",
+    [PC_OP_UNSET] = "unset",   [PC_OP_NOTE] = "note",
 };
 
 const char *pc_kind_name(enum pc_kind kind)
@@ -17,10 +23,24 @@ const char *pc_kind_name(enum pc_kind kind)
 
 enum pc_kind pc_kind_of_name(struct pc_bytes name)
 {
-    for (unsigned k = 1; k < PC_KIND_COUNT; k++)
+    for (unsigned k = 1; pc_kind_is_revocation((enum pc_kind)k); k++)
         if (pc_bytes_eq_str(name, kind_names[k]))
             return (enum pc_kind)k;
     return PC_KIND_NONE;
+}
+
+const char *pc_op_name(enum pc_op op)
+{
+    return (unsigned)op < PC_OP_COUNT ? op_names[op] : NULL;
+}
+
+bool pc_kind_takes(enum pc_kind kind, enum pc_op op)
+{
+    if (pc_kind_is_revocation(kind))
+        return op == PC_OP_REVOKE || op == PC_OP_CLEAR;
+    if (pc_kind_is_register(kind))
+        return op == PC_OP_SET || op == PC_OP_UNSET;
+    return kind == PC_KIND_ADMIN && op == PC_OP_NOTE;
 }
 
 static void put_varint(struct pc_buf *b, uint64_t v)
@@ -88,6 +108,8 @@ void pc_change_encode(const struct pc_change *c, struct pc_buf *b)
     put_bytes(b, 14, c->request_id);
     put_bytes(b, 15, c->reason);
     put_number(b, 16, c->remote);
+    put_bytes(b, 17, c->value);
+    put_number(b, 18, c->ephemeral);
 }
 
 static bool get_varint(struct pc_bytes *s, uint64_t *ret_v)
@@ -144,7 +166,7 @@ static bool get_value(struct pc_bytes *s, unsigned type, struct value *ret)
 /* The wire type each known field must have; 0xff for unknown fields. */
 static unsigned type_of_field(uint64_t field)
 {
-    static const uint8_t types[17] = {0xff, 1, 1, 0, 1, 0, 0, 2, 2, 0, 0, 0, 2, 2, 2, 2, 0};
+    static const uint8_t types[] = {0xff, 1, 1, 0, 1, 0, 0, 2, 2, 0, 0, 0, 2, 2, 2, 2, 0, 2, 0};
     return field < PC_COUNT(types) ? types[field] : 0xff;
 }
 
@@ -173,6 +195,8 @@ static bool set_field(struct pc_change *c, uint64_t field, const struct value *v
     case 14: return set_bytes(&c->request_id, v->bytes, PC_REQUEST_ID_MAX);
     case 15: return set_bytes(&c->reason, v->bytes, PC_REASON_MAX);
     case 16: c->remote = v->number != 0; return v->number <= 1;
+    case 17: return set_bytes(&c->value, v->bytes, PC_VALUE_MAX);
+    case 18: c->ephemeral = v->number != 0; return v->number <= 1;
     default: return true;
     }
 }
@@ -189,7 +213,7 @@ int pc_change_decode(struct pc_bytes s, struct pc_change *ret_change)
         if (known != 0xff && (known != (tag & 7) || !set_field(&c, tag >> 3, &v)))
             return PC_E_DAMAGED;
     }
-    if (c.kind == PC_KIND_NONE || c.op == PC_OP_NONE)
+    if (!pc_kind_takes(c.kind, c.op))
         return PC_E_DAMAGED;
     *ret_change = c;
     return 0;

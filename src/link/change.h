@@ -14,7 +14,7 @@
 extern "C" {
 #endif
 
-/* What a revocation names; the numbers are those of change.proto and stand in files. */
+/* What a Change names; the numbers are those of change.proto and stand in files. */
 enum pc_kind {
     PC_KIND_NONE = 0,
     PC_KIND_TOKEN = 1,
@@ -25,10 +25,22 @@ enum pc_kind {
     PC_KIND_KEY = 6,
     PC_KIND_ISSUER = 7,
     PC_KIND_ALL = 8,
+    PC_KIND_FLAG = 9,     /* id = the flag's key, value = its JSON text */
+    PC_KIND_IP_RULE = 10, /* id = "<set> <network>", value = "allow" or "deny" */
+    PC_KIND_ADMIN = 11, /* for the audit only: id = the action, value = what and with what result */
     PC_KIND_COUNT
 };
 
-enum pc_op { PC_OP_NONE = 0, PC_OP_REVOKE = 1, PC_OP_CLEAR = 2, PC_OP_COUNT };
+/* Revocations are revoked and cleared, flags and IP rules set and unset, the rest is noted. */
+enum pc_op {
+    PC_OP_NONE = 0,
+    PC_OP_REVOKE = 1,
+    PC_OP_CLEAR = 2,
+    PC_OP_SET = 3,
+    PC_OP_UNSET = 4,
+    PC_OP_NOTE = 5,
+    PC_OP_COUNT
+};
 
 /* Limits of one Change; checked where a Change is made, and again when one is decoded. */
 #define PC_ISSUER_MAX     256
@@ -37,10 +49,12 @@ enum pc_op { PC_OP_NONE = 0, PC_OP_REVOKE = 1, PC_OP_CLEAR = 2, PC_OP_COUNT };
 #define PC_SOURCE_MAX     64
 #define PC_REQUEST_ID_MAX 128
 #define PC_REASON_MAX     512
-/* No encoded Change is larger. */
-#define PC_CHANGE_ENCODED_MAX                                                                      \
+#define PC_VALUE_MAX      8192
+/* No encoded Change is larger; those without a value are at most the first. */
+#define PC_CHANGE_PLAIN_MAX                                                                        \
     (PC_ISSUER_MAX + PC_ID_MAX + PC_ACTOR_MAX + PC_SOURCE_MAX + PC_REQUEST_ID_MAX +                \
      PC_REASON_MAX + 160)
+#define PC_CHANGE_ENCODED_MAX (PC_CHANGE_PLAIN_MAX + PC_VALUE_MAX + 8)
 
 /* Times are milliseconds since the Unix epoch; hlc is milliseconds << 16 | counter. The byte runs
  * are borrowed. Field meanings: change.proto. */
@@ -52,12 +66,29 @@ struct pc_change {
     int64_t at_ms, expires_at_ms, cutoff_ms;
     struct pc_bytes actor, source, request_id, reason;
     bool remote;
+    struct pc_bytes value;
+    bool ephemeral; /* SET: only until this node is started again */
 };
 
 /* "token", "session", …; NULL for a number that is no kind. */
 const char *pc_kind_name(enum pc_kind kind);
-/* PC_KIND_NONE when the name is none. */
+/* Of a revocation's kind; PC_KIND_NONE when the name is none. */
 enum pc_kind pc_kind_of_name(struct pc_bytes name);
+/* "revoke", "clear", "set", "unset", "note"; NULL for a number that is no operation. */
+const char *pc_op_name(enum pc_op op);
+
+static inline bool pc_kind_is_revocation(enum pc_kind kind)
+{
+    return kind >= PC_KIND_TOKEN && kind <= PC_KIND_ALL;
+}
+/* Kinds whose last value wins: registers.h. */
+static inline bool pc_kind_is_register(enum pc_kind kind)
+{
+    return kind == PC_KIND_FLAG || kind == PC_KIND_IP_RULE;
+}
+/* Whether the operation makes sense for the kind. */
+bool pc_kind_takes(enum pc_kind kind, enum pc_op op);
+
 /* Kinds whose entries carry a cutoff when they are entries of a table. */
 static inline bool pc_kind_has_cutoff(enum pc_kind kind)
 {

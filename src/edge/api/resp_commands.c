@@ -300,7 +300,7 @@ static outcome submit_one(struct pc_resp_conn *r, const struct pc_wish *wish,
                           void (*done)(struct pc_resp_conn *, struct pc_job *))
 {
     struct pc_mutation_refusal refusal;
-    struct pc_job *job = pc_job_new(1, PC_CHANGE_ENCODED_MAX);
+    struct pc_job *job = pc_job_new(1, PC_CHANGE_PLAIN_MAX);
     int rc = job ? add_wish(r, job, wish, pc_resp_role(r), &refusal)
                  : pc_mutation_refuse(&refusal, 503, "NO_MEMORY", "no memory");
     if (rc == 0)

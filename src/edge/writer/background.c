@@ -43,7 +43,7 @@ static void put_scope(struct pc_buf *b, const struct pc_scope *e, enum pc_op op,
 static int encode_scopes(struct pc_writer *w)
 {
     struct pc_background *bg = &w->background;
-    size_t cap = w->scopes.count * 2 * (PC_CHANGE_ENCODED_MAX + sizeof(uint32_t)) + 1;
+    size_t cap = w->scopes.count * 2 * (PC_CHANGE_PLAIN_MAX + sizeof(uint32_t)) + 1;
     free(bg->scopes);
     bg->scopes_n = 0;
     bg->scopes = malloc(cap);

@@ -40,7 +40,7 @@ static struct pc_bytes keep(struct pc_job *job, struct pc_bytes s)
 int pc_job_add(struct pc_job *job, const struct pc_change *change)
 {
     size_t need = change->issuer.n + change->id.n + change->actor.n + change->source.n +
-                  change->request_id.n + change->reason.n;
+                  change->request_id.n + change->reason.n + change->value.n;
     if (job->count == job->cap || need > job->bytes.cap - job->bytes.len)
         return PC_E_FULL;
     struct pc_change *c = &job->items[job->count++].change;
@@ -51,6 +51,7 @@ int pc_job_add(struct pc_job *job, const struct pc_change *change)
     c->source = keep(job, change->source);
     c->request_id = keep(job, change->request_id);
     c->reason = keep(job, change->reason);
+    c->value = keep(job, change->value);
     PC_ASSERT(!job->bytes.overflow);
     return 0;
 }

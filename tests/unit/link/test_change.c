@@ -3,6 +3,7 @@
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
+#include <string.h>
 #include <cmocka.h>
 
 #include "link/change.h"
@@ -90,9 +91,57 @@ static void every_truncation_is_refused_or_shorter(void **state)
 static void kind_names_round_trip(void **state)
 {
     (void)state;
-    for (unsigned k = 1; k < PC_KIND_COUNT; k++)
+    for (unsigned k = 1; pc_kind_is_revocation((enum pc_kind)k); k++)
         assert_int_equal(pc_kind_of_name(pc_bytes_str(pc_kind_name((enum pc_kind)k))), k);
     assert_int_equal(pc_kind_of_name(PC_LIT("tokens")), PC_KIND_NONE);
+    assert_int_equal(pc_kind_of_name(PC_LIT("flag")), PC_KIND_NONE); /* not to be revoked */
+    for (unsigned op = 1; op < PC_OP_COUNT; op++)
+        assert_non_null(pc_op_name((enum pc_op)op));
+}
+
+static void values_travel_and_have_a_limit(void **state)
+{
+    (void)state;
+    static uint8_t value[PC_VALUE_MAX + 1], mem[PC_CHANGE_ENCODED_MAX + 64];
+    struct pc_buf b = pc_buf_of(mem, sizeof mem);
+    struct pc_change c = sample(), d;
+    memset(value, 'v', sizeof value);
+    c.kind = PC_KIND_FLAG;
+    c.op = PC_OP_SET;
+    c.ephemeral = true;
+    c.value = pc_bytes_of(value, PC_VALUE_MAX);
+    pc_change_encode(&c, &b);
+    assert_true(b.len <= PC_CHANGE_ENCODED_MAX);
+    assert_int_equal(pc_change_decode(pc_bytes_of(mem, b.len), &d), 0);
+    assert_true(pc_bytes_eq(c.value, d.value) && d.ephemeral);
+    Portcullis__Change *msg = portcullis__change__unpack(NULL, b.len, mem);
+    assert_non_null(msg);
+    assert_int_equal(strlen(msg->value), PC_VALUE_MAX);
+    assert_true(msg->ephemeral);
+    portcullis__change__free_unpacked(msg, NULL);
+    b.len = 0;
+    c.value.n++;
+    pc_change_encode(&c, &b);
+    assert_int_equal(pc_change_decode(pc_bytes_of(mem, b.len), &d), PC_E_DAMAGED);
+}
+
+static void an_operation_that_does_not_fit_its_kind_is_refused(void **state)
+{
+    (void)state;
+    uint8_t mem[PC_CHANGE_ENCODED_MAX];
+    for (unsigned k = 1; k < PC_KIND_COUNT; k++)
+        for (unsigned op = 1; op < PC_OP_COUNT; op++) {
+            struct pc_buf b = pc_buf_of(mem, sizeof mem);
+            struct pc_change c = sample(), d;
+            c.kind = (enum pc_kind)k;
+            c.op = (enum pc_op)op;
+            bool fits = k <= PC_KIND_ALL       ? op <= PC_OP_CLEAR
+                        : k <= PC_KIND_IP_RULE ? op == PC_OP_SET || op == PC_OP_UNSET
+                                               : op == PC_OP_NOTE;
+            pc_change_encode(&c, &b);
+            assert_int_equal(pc_change_decode(pc_bytes_of(mem, b.len), &d),
+                             fits ? 0 : PC_E_DAMAGED);
+        }
 }
 
 int main(void)
@@ -102,6 +151,8 @@ int main(void)
         cmocka_unit_test(decoding_gives_back_what_was_encoded),
         cmocka_unit_test(every_truncation_is_refused_or_shorter),
         cmocka_unit_test(kind_names_round_trip),
+        cmocka_unit_test(values_travel_and_have_a_limit),
+        cmocka_unit_test(an_operation_that_does_not_fit_its_kind_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

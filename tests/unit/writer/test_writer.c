@@ -261,7 +261,7 @@ static void look_up_knows_every_kind(void **state)
     char thumbprint[PC_THUMBPRINT_CHARS + 1];
     rig_open(r);
     rig_thumbprint(r->keys[0], thumbprint);
-    for (enum pc_kind kind = PC_KIND_TOKEN; kind < PC_KIND_COUNT; kind++) {
+    for (enum pc_kind kind = PC_KIND_TOKEN; kind <= PC_KIND_ALL; kind++) {
         const char *issuer = kind == PC_KIND_ALL ? "" : ISSUER;
         const char *id = kind >= PC_KIND_ISSUER ? "" : kind == PC_KIND_KEY ? thumbprint : "it";
         assert_false(rig_look_up(r, kind, issuer, id).refused);
