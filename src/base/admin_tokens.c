@@ -22,18 +22,32 @@
 
 _Static_assert(TEXT_CHARS < PC_ADMIN_TOKEN_TEXT_MAX, "a token's text fits");
 
-static const char *const role_names[] = {NULL, "gateway", "operator", "admin"};
+static const struct {
+    enum pc_admin_role role;
+    const char *name;
+} roles[] = {
+    {PC_ADMIN_ADMIN,    "admin"   },
+    {PC_ADMIN_OPERATOR, "operator"},
+    {PC_ADMIN_VIEWER,   "viewer"  },
+    {PC_ADMIN_GATEWAY,  "gateway" },
+};
 
 const char *pc_admin_role_name(enum pc_admin_role role)
 {
-    return (size_t)role < PC_COUNT(role_names) ? role_names[role] : NULL;
+    const unsigned both = (unsigned)PC_ADMIN_GATEWAY | PC_ADMIN_VIEWER;
+    if ((unsigned)role == both)
+        return "gateway,viewer";
+    for (size_t i = 0; i < PC_COUNT(roles); i++)
+        if (pc_admin_may(role, roles[i].role))
+            return roles[i].name;
+    return NULL;
 }
 
 enum pc_admin_role pc_admin_role_of_name(struct pc_bytes name)
 {
-    for (size_t i = 1; i < PC_COUNT(role_names); i++)
-        if (pc_bytes_eq_str(name, role_names[i]))
-            return (enum pc_admin_role)i;
+    for (size_t i = 0; i < PC_COUNT(roles); i++)
+        if (pc_bytes_eq_str(name, roles[i].name))
+            return roles[i].role;
     return PC_ADMIN_NONE;
 }
 

@@ -30,8 +30,27 @@ extern "C" {
 /* A token given as a file's content (admin.token_file) may be any text at least this long. */
 #define PC_ADMIN_TOKEN_TEXT_MIN 32
 
-/* Each role may do all that the ones before it may. */
-enum pc_admin_role { PC_ADMIN_NONE, PC_ADMIN_GATEWAY, PC_ADMIN_OPERATOR, PC_ADMIN_ADMIN };
+/* Bits: whoever has several roles by its claims has the rights of each. A token has exactly one.
+ * gateway (decides, takes limits, revokes tokens) and viewer (reads) include nothing of each other;
+ * operator may do what both may, admin everything. So rights are asked for as masks: the roles any
+ * of which is enough. */
+enum pc_admin_role {
+    PC_ADMIN_NONE = 0,
+    PC_ADMIN_GATEWAY = 1,
+    PC_ADMIN_VIEWER = 2,
+    PC_ADMIN_OPERATOR = 4,
+    PC_ADMIN_ADMIN = 8
+};
+#define PC_MAY_ADMINISTRATE ((unsigned)PC_ADMIN_ADMIN)
+#define PC_MAY_OPERATE      (PC_MAY_ADMINISTRATE | PC_ADMIN_OPERATOR)
+#define PC_MAY_GATEWAY      (PC_MAY_OPERATE | PC_ADMIN_GATEWAY)
+#define PC_MAY_VIEW         (PC_MAY_OPERATE | PC_ADMIN_VIEWER)
+#define PC_MAY_READ         (PC_MAY_GATEWAY | PC_MAY_VIEW)
+
+static inline bool pc_admin_may(enum pc_admin_role roles, unsigned enough)
+{
+    return ((unsigned)roles & enough) != 0;
+}
 
 struct pc_admin_token {
     char id[PC_ADMIN_TOKEN_ID_CHARS + 1];
@@ -46,7 +65,8 @@ struct pc_admin_tokens {
     size_t count;
 };
 
-/* "gateway", "operator", "admin"; NULL and PC_ADMIN_NONE for anything else. */
+/* "gateway", "viewer", "operator", "admin"; NULL and PC_ADMIN_NONE for anything else. Of several
+ * roles the name of the highest, or "gateway,viewer". */
 const char *pc_admin_role_name(enum pc_admin_role role);
 enum pc_admin_role pc_admin_role_of_name(struct pc_bytes name);
 

@@ -106,7 +106,7 @@ int cli_admin_token_create(struct cli *c)
     if (!c->o.name)
         return cli_usage(c, "--name is needed");
     if (role == PC_ADMIN_NONE)
-        return cli_usage(c, "--role must be gateway, operator or admin");
+        return cli_usage(c, "--role must be gateway, viewer, operator or admin");
     if (c->o.ttl && strcmp(c->o.ttl, "never") == 0)
         ttl_ms = INT64_MAX;
     else if (c->o.ttl && !cli_duration(c, "--ttl", c->o.ttl, &ttl_ms))

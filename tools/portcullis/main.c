@@ -36,7 +36,7 @@ static const struct cli_option options[] = {
     {"name",        "NAME",     OPTION(name),        "name of the token"                                                },
     {"reason",      "TEXT",     OPTION(reason),      "why; kept in the journal"                                         },
     {"recover",     "HOW",      OPTION(recover),     "normal, strict or salvage: what to do about damage"               },
-    {"role",        "ROLE",     OPTION(role),        "gateway, operator or admin"                                       },
+    {"role",        "ROLE",     OPTION(role),        "gateway, viewer, operator or admin"                               },
     {"roles",       "A,B",      OPTION(roles),       "claim roles"                                                      },
     {"scope",       "TEXT",     OPTION(scope),       "claim scope"                                                      },
     {"sid",         "ID",       OPTION(sid),         "claim sid"                                                        },

@@ -33,7 +33,7 @@ const struct pc_endpoint pc_endpoints[] = {
         "Revoke a token; every other kind needs role operator"),
     ROW(DELETE, "/v1/revoke", GATEWAY_OR_ADMIN, PC_PERMISSION_OPERATOR, pc_handle_unrevoke,
         "Un-revoke; the same body"),
-    ROW(GET, "/v1/revocations/{kind}/{id}", GATEWAY_OR_ADMIN, PC_PERMISSION_GATEWAY,
+    ROW(GET, "/v1/revocations/{kind}/{id}", GATEWAY_OR_ADMIN, PC_PERMISSION_READ,
         pc_handle_revocation, "State of one revocation"),
     EARLY(GET, "/", PC_ROLE_ANY, PC_PERMISSION_NONE, pc_handle_index, "This list"),
     EARLY(GET, "/health", PC_ROLE_ANY, PC_PERMISSION_NONE, pc_handle_health,
@@ -55,9 +55,22 @@ const size_t pc_endpoint_count = PC_COUNT(pc_endpoints);
 
 const char *pc_permission_name(enum pc_permission permission)
 {
-    static const char *const names[] = {"", "none", "decide", "gateway", "operator", "admin"};
+    static const char *const names[] = {"",       "none",    "decide",   "read",
+                                        "viewer", "gateway", "operator", "admin"};
     PC_ASSERT((size_t)permission < PC_COUNT(names));
     return names[permission];
+}
+
+unsigned pc_permission_roles(enum pc_permission permission)
+{
+    static const unsigned roles[] = {
+        [PC_PERMISSION_UNSET] = PC_MAY_ADMINISTRATE, [PC_PERMISSION_NONE] = 0,
+        [PC_PERMISSION_DECIDE] = PC_MAY_GATEWAY,     [PC_PERMISSION_READ] = PC_MAY_READ,
+        [PC_PERMISSION_VIEWER] = PC_MAY_VIEW,        [PC_PERMISSION_GATEWAY] = PC_MAY_GATEWAY,
+        [PC_PERMISSION_OPERATOR] = PC_MAY_OPERATE,   [PC_PERMISSION_ADMIN] = PC_MAY_ADMINISTRATE,
+    };
+    PC_ASSERT((size_t)permission < PC_COUNT(roles));
+    return roles[permission];
 }
 
 static struct pc_bytes segment_of(struct pc_bytes s)

@@ -6,14 +6,17 @@
 
 #include "edge/api/call.h"
 
-/* Least a caller must hold. */
+/* What a caller must hold. Roles are no ladder (base/admin_tokens.h): each permission names those
+ * any of which is enough. */
 enum pc_permission {
     PC_PERMISSION_UNSET,    /* never in the table: an empty cell fails the build */
     PC_PERMISSION_NONE,     /* anybody who can reach the listener */
     PC_PERMISSION_DECIDE,   /* a trusted peer, or role gateway */
-    PC_PERMISSION_GATEWAY,  /* a credential of role gateway */
-    PC_PERMISSION_OPERATOR, /* … operator */
-    PC_PERMISSION_ADMIN     /* … admin */
+    PC_PERMISSION_READ,     /* any credential */
+    PC_PERMISSION_VIEWER,   /* viewer, operator, admin */
+    PC_PERMISSION_GATEWAY,  /* gateway, operator, admin */
+    PC_PERMISSION_OPERATOR, /* operator, admin */
+    PC_PERMISSION_ADMIN     /* admin */
 };
 
 #define PC_ROLE_ANY (PC_ROLE_GATEWAY | PC_ROLE_PUBLIC | PC_ROLE_ADMIN)
@@ -34,7 +37,10 @@ struct pc_endpoint {
 extern const struct pc_endpoint pc_endpoints[];
 extern const size_t pc_endpoint_count;
 
+/* "none", "decide", …, for people and the documentation. */
 const char *pc_permission_name(enum pc_permission permission);
+/* The roles any of which is enough (PC_MAY_*); 0 where no credential is needed. */
+unsigned pc_permission_roles(enum pc_permission permission);
 
 /* The endpoint of a method and a canonical path (without /api), its parameters set in the call; or
  * NULL: *ret_methods is then 0 for an unknown path, or what the path allows. */

@@ -68,7 +68,7 @@ static int check_permission(const struct pc_wish *wish, enum pc_admin_role role,
 {
     bool every_issuer = pc_bytes_eq_str(wish->issuer, "*");
     bool narrow = wish->kind == PC_KIND_TOKEN && wish->op == PC_OP_REVOKE && !every_issuer;
-    if (role >= (narrow ? PC_ADMIN_GATEWAY : PC_ADMIN_OPERATOR))
+    if (pc_admin_may(role, narrow ? PC_MAY_GATEWAY : PC_MAY_OPERATE))
         return 0;
     return pc_mutation_refuse(r, 403, "FORBIDDEN", "to %s a %s%s needs role operator",
                               wish->op == PC_OP_REVOKE ? "revoke" : "un-revoke",

@@ -38,11 +38,20 @@ static bool any_word(struct pc_bytes list, const struct pc_words *values)
 
 static enum pc_admin_role role_of_claims(const struct pc_config *c, struct pc_bytes roles)
 {
-    if (any_word(roles, &c->admin.admin_values))
-        return PC_ADMIN_ADMIN;
-    if (any_word(roles, &c->admin.operator_values))
-        return PC_ADMIN_OPERATOR;
-    return any_word(roles, &c->admin.gateway_values) ? PC_ADMIN_GATEWAY : PC_ADMIN_NONE;
+    const struct {
+        const struct pc_words *values;
+        enum pc_admin_role role;
+    } given[] = {
+        {&c->admin.admin_values,    PC_ADMIN_ADMIN   },
+        {&c->admin.operator_values, PC_ADMIN_OPERATOR},
+        {&c->admin.viewer_values,   PC_ADMIN_VIEWER  },
+        {&c->admin.gateway_values,  PC_ADMIN_GATEWAY },
+    };
+    unsigned all = PC_ADMIN_NONE;
+    for (size_t i = 0; i < PC_COUNT(given); i++)
+        if (any_word(roles, given[i].values))
+            all |= (unsigned)given[i].role;
+    return (enum pc_admin_role)all;
 }
 
 static void principal_of_jwt(struct pc_worker *w, const struct pc_config *c, struct pc_bytes token,
@@ -113,11 +122,6 @@ static bool refuse(struct pc_call *call, struct pc_bytes credential)
 
 bool pc_principal_admit(struct pc_call *call, enum pc_permission permission)
 {
-    static const enum pc_admin_role needed[] = {
-        [PC_PERMISSION_UNSET] = PC_ADMIN_ADMIN,       [PC_PERMISSION_NONE] = PC_ADMIN_NONE,
-        [PC_PERMISSION_DECIDE] = PC_ADMIN_GATEWAY,    [PC_PERMISSION_GATEWAY] = PC_ADMIN_GATEWAY,
-        [PC_PERMISSION_OPERATOR] = PC_ADMIN_OPERATOR, [PC_PERMISSION_ADMIN] = PC_ADMIN_ADMIN,
-    };
     bool busy;
     PC_ASSERT(permission != PC_PERMISSION_UNSET);
     if (permission == PC_PERMISSION_NONE ||
@@ -129,5 +133,6 @@ bool pc_principal_admit(struct pc_call *call, enum pc_permission permission)
         pc_call_reply_busy(call, "VERIFY_BUDGET_EXHAUSTED", "too many signatures to verify", 1);
         return false;
     }
-    return call->principal.role >= needed[permission] || refuse(call, credential);
+    return pc_admin_may(call->principal.role, pc_permission_roles(permission)) ||
+           refuse(call, credential);
 }

@@ -446,7 +446,7 @@ static outcome cmd_expire(struct pc_resp_conn *r, const struct pc_resp_command *
 
 static bool may_unrevoke(const struct pc_resp_conn *r, const struct key *k)
 {
-    return k->prefix->allow_unrevoke || pc_resp_role(r) >= PC_ADMIN_OPERATOR;
+    return k->prefix->allow_unrevoke || pc_admin_may(pc_resp_role(r), PC_MAY_OPERATE);
 }
 
 static int add_del(struct pc_resp_conn *r, struct pc_job *job, const struct key *k,
@@ -564,7 +564,7 @@ static outcome cmd_revoke(struct pc_resp_conn *r, const struct pc_resp_command *
     const char *error = c->argc % 2 ? set_named(&wish, c->argv[2]) : "ERR syntax error";
     for (size_t i = 3; i + 1 < c->argc && !error; i += 2)
         error = set_revoke_option(&wish, c->argv[i], c->argv[i + 1], text, sizeof text);
-    if (!error && pc_resp_role(r) < PC_ADMIN_OPERATOR && wish.kind == PC_KIND_TOKEN &&
+    if (!error && !pc_admin_may(pc_resp_role(r), PC_MAY_OPERATE) && wish.kind == PC_KIND_TOKEN &&
         !of_some_prefix(r, &wish))
         error = "NOPERM role gateway revokes tokens of the issuers of its prefixes only";
     return error ? reply_text(r, error) : submit_one(r, &wish, done_ok);

@@ -208,9 +208,10 @@ enum pc_admin_role pc_resp_role(const struct pc_resp_conn *r)
 
 static bool may_use(const struct pc_resp_conn *r, const struct pc_resp_row *row)
 {
-    if (row->access == PC_RESP_ALWAYS || pc_resp_role(r) >= PC_ADMIN_GATEWAY)
+    if (row->access == PC_RESP_ALWAYS || pc_admin_may(pc_resp_role(r), PC_MAY_GATEWAY))
         return true;
-    return row->access == PC_RESP_READ && pc_conn_is_local(r->conn);
+    return row->access == PC_RESP_READ &&
+           (pc_conn_is_local(r->conn) || pc_admin_may(pc_resp_role(r), PC_MAY_READ));
 }
 
 static const struct pc_resp_row *find_row(struct pc_bytes name)
@@ -260,7 +261,9 @@ static bool refuse(struct pc_resp_conn *r, const struct pc_resp_row *row,
         reply_arity(r, row);
     else if (PC_UNLIKELY(!may_use(r, row)))
         pc_resp_reply_error(r, r->undecided ? "BUSY too many signatures to verify"
-                                            : "NOAUTH Authentication required.");
+                               : pc_resp_role(r) != PC_ADMIN_NONE
+                                   ? "NOPERM role viewer may only read"
+                                   : "NOAUTH Authentication required.");
     else if (row->access == PC_RESP_ALWAYS)
         return false;
     else if (PC_UNLIKELY(!pc_writer_ready(r->worker->server->writer)))

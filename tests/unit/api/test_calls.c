@@ -240,19 +240,22 @@ static void paths_answer_under_api_and_methods_are_told(void **state)
 static void administrators_of_an_issuer_are_told_by_their_roles(void **state)
 {
     (void)state;
-    static const char *admins[] = {"boss"}, *operators[] = {"ops", "sre"}, *gateways[] = {"gw"};
+    static const char *admins[] = {"boss"}, *operators[] = {"ops", "sre"}, *gateways[] = {"gw"},
+                      *viewers[] = {"see"};
     static const struct {
         unsigned issuer;
         const char *roles;
-        enum pc_admin_role role;
+        unsigned role;
     } cases[] = {
-        {1, ",\"roles\":[\"boss\"]",          PC_ADMIN_ADMIN   },
-        {1, ",\"roles\":[\"x\",\"sre\"]",     PC_ADMIN_OPERATOR},
-        {1, ",\"roles\":[\"gw\"]",            PC_ADMIN_GATEWAY },
-        {1, ",\"roles\":[\"gw\",\"boss\"]",   PC_ADMIN_ADMIN   },
-        {1, ",\"roles\":[\"bos\",\"bosss\"]", PC_ADMIN_NONE    },
-        {1, "",                               PC_ADMIN_NONE    },
-        {0, ",\"roles\":[\"boss\"]",          PC_ADMIN_NONE    },
+        {1, ",\"roles\":[\"boss\"]",          PC_ADMIN_ADMIN                    },
+        {1, ",\"roles\":[\"x\",\"sre\"]",     PC_ADMIN_OPERATOR                 },
+        {1, ",\"roles\":[\"gw\"]",            PC_ADMIN_GATEWAY                  },
+        {1, ",\"roles\":[\"gw\",\"boss\"]",   PC_ADMIN_GATEWAY | PC_ADMIN_ADMIN },
+        {1, ",\"roles\":[\"see\"]",           PC_ADMIN_VIEWER                   },
+        {1, ",\"roles\":[\"see\",\"gw\"]",    PC_ADMIN_VIEWER | PC_ADMIN_GATEWAY},
+        {1, ",\"roles\":[\"bos\",\"bosss\"]", PC_ADMIN_NONE                     },
+        {1, "",                               PC_ADMIN_NONE                     },
+        {0, ",\"roles\":[\"boss\"]",          PC_ADMIN_NONE                     },
     };
     static const struct pc_ip client = {
         .family = 4, .b = {127, 0, 0, 1}
@@ -265,6 +268,7 @@ static void administrators_of_an_issuer_are_told_by_their_roles(void **state)
     c->admin.admin_values = (struct pc_words){admins, 1};
     c->admin.operator_values = (struct pc_words){operators, 2};
     c->admin.gateway_values = (struct pc_words){gateways, 1};
+    c->admin.viewer_values = (struct pc_words){viewers, 1};
     for (unsigned i = 0; i < PC_COUNT(cases); i++) {
         core.core.now_ms = RIG_WALL_MS;
         core.core.now_ns += 1000000000;
