@@ -17,6 +17,7 @@
 #include "base/bytes.h"
 #include "base/config_value.h"
 #include "base/err.h"
+#include "base/rate.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -111,7 +112,6 @@ struct pc_config_route {
     uint8_t source[PC_CONFIG_KEYS_MAX];
 };
 
-enum pc_limit_algorithm { PC_LIMIT_GCRA, PC_LIMIT_WINDOW };
 enum pc_fail_mode { PC_FAIL_OPEN, PC_FAIL_CLOSED };
 
 struct pc_config_limit_policy {
