@@ -149,14 +149,24 @@ static bool batch_sane(const struct pc_batch *b)
 enum pc_batch_verdict pc_batch_parse(struct pc_bytes segment, uint32_t offset, uint64_t number,
                                      uint64_t journal_id, struct pc_batch *ret_batch)
 {
-    PC_ASSERT(offset % PC_SECTOR_BYTES == 0);
-    if (offset > segment.n || segment.n - offset < PC_SECTOR_BYTES)
+    if (offset > segment.n)
         return PC_BATCH_DAMAGED;
-    const uint8_t *p = segment.p + offset;
+    return pc_batch_parse_at(pc_bytes_of(segment.p + offset, segment.n - offset), offset, number,
+                             journal_id, ret_batch);
+}
+
+enum pc_batch_verdict pc_batch_parse_at(struct pc_bytes from_offset, uint32_t offset,
+                                        uint64_t number, uint64_t journal_id,
+                                        struct pc_batch *ret_batch)
+{
+    const uint8_t *p = from_offset.p;
+    PC_ASSERT(offset % PC_SECTOR_BYTES == 0);
+    if (from_offset.n < PC_SECTOR_BYTES)
+        return PC_BATCH_DAMAGED;
     if (memcmp(p, batch_magic, sizeof batch_magic) != 0)
         return PC_BATCH_DAMAGED;
     uint32_t length = pc_le_get32(p + B_LENGTH);
-    if (length > PC_JOURNAL_BATCH_BYTES_MAX || pc_batch_padded(length) > segment.n - offset)
+    if (length > PC_JOURNAL_BATCH_BYTES_MAX || pc_batch_padded(length) > from_offset.n)
         return PC_BATCH_DAMAGED;
     if (pc_le_get32(p + B_CRC) != batch_crc(p, pc_batch_padded(length), journal_id) ||
         pc_le_get32(p + B_ZERO) != 0)

@@ -137,6 +137,10 @@ void pc_batch_finish(const struct pc_batch *b, uint64_t journal_id, uint8_t *dst
  * PC_BATCH_VALID only. */
 enum pc_batch_verdict pc_batch_parse(struct pc_bytes segment, uint32_t offset, uint64_t number,
                                      uint64_t journal_id, struct pc_batch *ret_batch);
+/* The same where only the bytes from offset on are at hand. */
+enum pc_batch_verdict pc_batch_parse_at(struct pc_bytes from_offset, uint32_t offset,
+                                        uint64_t number, uint64_t journal_id,
+                                        struct pc_batch *ret_batch);
 /* Takes the next record off *rest; false after the last. Only for records of a valid batch. */
 bool pc_batch_next_record(struct pc_bytes *rest, struct pc_bytes *ret_record);
 

@@ -21,7 +21,7 @@ const WRAP = (process.env.PC_WRAP ?? '').split(' ').filter(Boolean);
 const CORES = 4; // oversubscribed on purpose: more interleavings
 const START_LIMIT_MS = 60_000; // sanitized binaries on a busy machine
 
-const ROLES = ['gateway', 'operator', 'admin'];
+const ROLES = ['gateway', 'viewer', 'operator', 'admin'];
 
 // Everything a test left behind goes when the process does, whatever the reason.
 const alive = new Set();
