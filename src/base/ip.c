@@ -287,6 +287,52 @@ int pc_cidr_parse(struct pc_bytes s, struct pc_cidr *ret_cidr)
     return 0;
 }
 
+/* What is wrong with a text that pc_cidr_parse() refused. */
+static const char *cidr_problem(struct pc_bytes host, bool slash)
+{
+    struct pc_ip ip;
+    if (host.n && memchr(host.p, '%', host.n))
+        return "zones are not taken";
+    if (pc_ip_parse(host, &ip))
+        return "not an address or network such as 192.0.2.0/24 or 2001:db8::/32";
+    if (!slash)
+        return "not an address";
+    return "the length behind the slash is no number in range";
+}
+
+int pc_cidr_parse_why(struct pc_bytes s, struct pc_cidr *ret_cidr, struct pc_why *why)
+{
+    if (pc_cidr_parse(s, ret_cidr) == 0)
+        return 0;
+    const uint8_t *slash = s.n ? memchr(s.p, '/', s.n) : NULL;
+    struct pc_bytes host = slash ? pc_bytes_of(s.p, (size_t)(slash - s.p)) : s;
+    int shown = (int)pc_min_u64(s.n, 64);
+    struct pc_cidr meant;
+    uint64_t bits;
+    char text[PC_CIDR_TEXT_MAX];
+    struct pc_buf b = pc_buf_of(text, sizeof text);
+    if (slash && pc_ip_parse(host, &meant.ip) == 0 &&
+        pc_bytes_to_u64(pc_bytes_of(slash + 1, s.n - host.n - 1), &bits) == 0 &&
+        bits < (meant.ip.family == 4 ? 32 : 128)) {
+        meant.bits = (uint8_t)bits;
+        for (unsigned i = meant.bits; i < 128; i++)
+            meant.ip.b[i / 8] &= (uint8_t) ~(0x80 >> (i % 8));
+        pc_cidr_format(&meant, &b);
+        return pc_fail(why, -EINVAL,
+                       "\"%.*s\": bits behind the length are set; the network is %.*s", shown,
+                       (const char *)s.p, (int)b.len, text);
+    }
+    return pc_fail(why, -EINVAL, "\"%.*s\": %s", shown, (const char *)s.p,
+                   cidr_problem(host, slash != NULL));
+}
+
+void pc_cidr_format(const struct pc_cidr *cidr, struct pc_buf *b)
+{
+    pc_ip_format(&cidr->ip, b);
+    pc_buf_char(b, '/');
+    pc_buf_u64(b, cidr->bits);
+}
+
 bool pc_cidr_contains(const struct pc_cidr *cidr, const struct pc_ip *ip)
 {
     return cidr->ip.family == ip->family && ip->family != 0 &&

@@ -8,6 +8,7 @@
 #define PC_BASE_IP_H
 
 #include "base/bytes.h"
+#include "base/err.h"
 
 #ifdef __cplusplus
 extern "C" {
@@ -15,7 +16,8 @@ extern "C" {
 
 struct sockaddr;
 
-#define PC_IP_TEXT_MAX 45 /* the longest text form, without terminator */
+#define PC_IP_TEXT_MAX   45 /* the longest text form, without terminator */
+#define PC_CIDR_TEXT_MAX (PC_IP_TEXT_MAX + 4)
 
 struct pc_ip {
     uint8_t family; /* 4, 6, or 0: none (a Unix socket's peer) */
@@ -50,6 +52,10 @@ bool pc_ip_is_loopback(const struct pc_ip *ip);
 /* "10.0.0.0/8", "2001:db8::/32", or a bare address. 0, or -EINVAL; host bits that are not 0 are
  * refused, they are a slip of the one who wrote them. */
 int pc_cidr_parse(struct pc_bytes s, struct pc_cidr *ret_cidr);
+/* The same; on failure *why says what is wrong and, for host bits, what was meant. */
+int pc_cidr_parse_why(struct pc_bytes s, struct pc_cidr *ret_cidr, struct pc_why *why);
+/* "192.0.2.0/24", always with the length. */
+void pc_cidr_format(const struct pc_cidr *cidr, struct pc_buf *b);
 bool pc_cidr_contains(const struct pc_cidr *cidr, const struct pc_ip *ip);
 /* Does any of them contain ip? */
 bool pc_cidrs_contain(const struct pc_cidr *cidrs, size_t n, const struct pc_ip *ip);

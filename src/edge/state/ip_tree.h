@@ -1,0 +1,100 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * A static B+-tree over sorted integers: how many keys are at most x? One cache line a level.
+ *
+ * A block is one line: 16 keys of 32 bits, or 8 of 64 ("wide"). Level 0 holds the keys in order,
+ * padded with the largest. Block k of level h has the children (B+1)k .. (B+1)k+B of level h-1, and
+ * its key i is the smallest under child i+1. Counting a block's keys <= x without a branch gives
+ * the child to go to; a million keys are 5 (or 7) lines, of which the upper ones stay cached.
+ *
+ * Counting is a plain loop of constant length, which compilers turn into vector code.
+ * Immutable once pc_ip_tree_index() ran; any thread reads. */
+#ifndef PC_EDGE_STATE_IP_TREE_H
+#define PC_EDGE_STATE_IP_TREE_H
+
+#include "base/err.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PC_IP_TREE_LEVELS_MAX 10
+
+struct pc_ip_tree {
+    void *level[PC_IP_TREE_LEVELS_MAX]; /* uint32_t, or uint64_t if wide */
+    uint32_t blocks[PC_IP_TREE_LEVELS_MAX];
+    unsigned levels; /* 0: no keys */
+    uint32_t n;
+    bool wide;
+    size_t bytes;
+};
+
+/* Room for n keys, to be set in order; then pc_ip_tree_index(). -ENOMEM. */
+int pc_ip_tree_new(uint32_t n, bool wide, struct pc_ip_tree *ret_t);
+void pc_ip_tree_set(struct pc_ip_tree *t, uint32_t index, uint64_t key);
+void pc_ip_tree_index(struct pc_ip_tree *t);
+void pc_ip_tree_free(struct pc_ip_tree *t);
+
+#define PC_IP_NARROW_KEYS 16u
+#define PC_IP_WIDE_KEYS   8u
+
+static inline uint32_t pc_ip_tree_narrow_key(const struct pc_ip_tree *t, uint32_t i)
+{
+    return ((const uint32_t *)t->level[0])[i];
+}
+
+static inline uint64_t pc_ip_tree_wide_key(const struct pc_ip_tree *t, uint32_t i)
+{
+    return ((const uint64_t *)t->level[0])[i];
+}
+
+static inline uint32_t pc_ip_count_narrow(const uint32_t *keys, uint32_t x)
+{
+    uint32_t n = 0;
+    for (unsigned i = 0; i < PC_IP_NARROW_KEYS; i++)
+        n += keys[i] <= x;
+    return n;
+}
+
+static inline uint32_t pc_ip_count_wide(const uint64_t *keys, uint64_t x)
+{
+    uint32_t n = 0;
+    for (unsigned i = 0; i < PC_IP_WIDE_KEYS; i++)
+        n += keys[i] <= x;
+    return n;
+}
+
+/* How many keys are <= x. Padding counts where x is the largest number: hence the limits. */
+static inline uint32_t pc_ip_tree_rank_narrow(const struct pc_ip_tree *t, uint32_t x)
+{
+    uint32_t k = 0;
+    if (t->levels == 0)
+        return 0;
+    for (unsigned h = t->levels - 1; h > 0; h--) {
+        const uint32_t *keys = (const uint32_t *)t->level[h] + (size_t)k * PC_IP_NARROW_KEYS;
+        k = k * (PC_IP_NARROW_KEYS + 1) + pc_ip_count_narrow(keys, x);
+        k = k < t->blocks[h - 1] ? k : t->blocks[h - 1] - 1;
+    }
+    const uint32_t *keys = (const uint32_t *)t->level[0] + (size_t)k * PC_IP_NARROW_KEYS;
+    k = k * PC_IP_NARROW_KEYS + pc_ip_count_narrow(keys, x);
+    return k < t->n ? k : t->n;
+}
+
+static inline uint32_t pc_ip_tree_rank_wide(const struct pc_ip_tree *t, uint64_t x)
+{
+    uint32_t k = 0;
+    if (t->levels == 0)
+        return 0;
+    for (unsigned h = t->levels - 1; h > 0; h--) {
+        const uint64_t *keys = (const uint64_t *)t->level[h] + (size_t)k * PC_IP_WIDE_KEYS;
+        k = k * (PC_IP_WIDE_KEYS + 1) + pc_ip_count_wide(keys, x);
+        k = k < t->blocks[h - 1] ? k : t->blocks[h - 1] - 1;
+    }
+    const uint64_t *keys = (const uint64_t *)t->level[0] + (size_t)k * PC_IP_WIDE_KEYS;
+    k = k * PC_IP_WIDE_KEYS + pc_ip_count_wide(keys, x);
+    return k < t->n ? k : t->n;
+}
+
+#ifdef __cplusplus
+}
+#endif
+#endif
