@@ -39,6 +39,12 @@ static uint32_t add_text(struct compiler *c, struct pc_bytes text)
 
 /* ---- patterns ---- */
 
+static bool is_hex(uint8_t c)
+{
+    c = pc_route_lower(c);
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
+}
+
 /* Why a segment cannot stand in a pattern; NULL if it can. */
 static const char *wrong_with(struct pc_bytes s)
 {
@@ -58,7 +64,7 @@ static const char *wrong_with(struct pc_bytes s)
             return "\"*\" stands alone, as the last segment";
         if (c == '{' || c == '}')
             return "\"{name}\" is a whole segment";
-        if (c == '%')
+        if (c == '%' && i + 2 < s.n && is_hex(s.p[i + 1]) && is_hex(s.p[i + 2]))
             return "paths are compared decoded: write the character itself";
     }
     return s.n > UINT16_MAX ? "a segment is too long" : NULL;
