@@ -36,7 +36,7 @@ static int check(struct pc_bytes name, struct pc_bytes text, struct pc_why *why)
     return 0;
 }
 
-static struct pc_bytes keep(struct pc_buf *b, struct pc_bytes s)
+static struct pc_bytes store(struct pc_buf *b, struct pc_bytes s)
 {
     const uint8_t *at = b->p + b->len;
     pc_buf_bytes(b, s);
@@ -59,8 +59,8 @@ static int fill(struct pc_flag_layer *layer, char *const *environ, struct pc_buf
             if (pc_bytes_eq(layer->variables[i].name, name))
                 return pc_fail(why, -EINVAL, "%.*s is in the environment twice", (int)name.n,
                                (const char *)name.p);
-        layer->variables[layer->count].name = keep(b, name);
-        layer->variables[layer->count++].text = keep(b, text);
+        layer->variables[layer->count].name = store(b, name);
+        layer->variables[layer->count++].text = store(b, text);
     }
     return 0;
 }
