@@ -61,6 +61,9 @@
     S(MUTATIONS_KEY_REVOKE, "kind=\"key\",op=\"revoke\"") S(MUTATIONS_KEY_CLEAR, "kind=\"key\",op=\"clear\"") \
     S(MUTATIONS_ISSUER_REVOKE, "kind=\"issuer\",op=\"revoke\"") S(MUTATIONS_ISSUER_CLEAR, "kind=\"issuer\",op=\"clear\"") \
     S(MUTATIONS_ALL_REVOKE, "kind=\"all\",op=\"revoke\"") S(MUTATIONS_ALL_CLEAR, "kind=\"all\",op=\"clear\"") \
+    S(MUTATIONS_FLAG_SET, "kind=\"flag\",op=\"set\"") S(MUTATIONS_FLAG_UNSET, "kind=\"flag\",op=\"unset\"") \
+    S(MUTATIONS_IP_RULE_SET, "kind=\"ip_rule\",op=\"set\"") S(MUTATIONS_IP_RULE_UNSET, "kind=\"ip_rule\",op=\"unset\"") \
+    S(MUTATIONS_ADMIN_NOTE, "kind=\"admin\",op=\"note\"") \
   F("portcullis_mutations_refused_total", COUNTER, ALL, "Mutations refused, by reason") \
     S(MUTATIONS_REFUSED_QUEUE, "reason=\"queue_full\"") S(MUTATIONS_REFUSED_READ_ONLY, "reason=\"read_only\"") \
     S(MUTATIONS_REFUSED_OUTBOX, "reason=\"outbox_full\"") \

@@ -61,9 +61,11 @@ static void free_settings(struct pc_settings *s)
     free(s);
 }
 
-static void retire_settings(struct pc_rcu_head *head)
+/* The writer's, when no view refers to them any more. */
+static void release_settings(struct pc_settings *s)
 {
-    free_settings(PC_CONTAINER_OF(head, struct pc_settings, head));
+    if (!s->kept)
+        free_settings(s);
 }
 
 static int add_admin(struct pc_settings *s, struct pc_bytes text, struct pc_why *why)
@@ -147,33 +149,28 @@ int pc_server_run_on_writer(struct pc_server *s, int (*task)(struct pc_writer *,
     return rc;
 }
 
-static int set_trust(struct pc_writer *w, struct pc_job *job)
+static int install(struct pc_writer *w, struct pc_job *job)
 {
-    return pc_writer_set_trust(w, job->task_arg);
+    return pc_writer_install(w, job->task_arg);
 }
 
-static int reload_trust(struct pc_server *s, const struct pc_config *c, struct pc_why *why)
+/* Reads issuers and keys, and puts them in place together with `fresh` (NULL: as they are). */
+static int install_all(struct pc_server *s, const struct pc_config *c, struct pc_settings *fresh,
+                       struct pc_why *why)
 {
-    struct pc_trust *draft;
-    int rc = pc_trust_load(c, &draft, why);
+    struct pc_install in = {.free_settings = release_settings, .why = why};
+    int rc = pc_trust_load(c, &in.trust, why);
     struct pc_metrics_block *m = pc_metrics_main(s->metrics);
     pc_metric_inc(m, rc < 0 ? PC_M_JWKS_REFUSED : PC_M_JWKS_RELOADED);
-    if (rc < 0)
+    if (rc < 0) {
+        free_settings(fresh);
         return rc;
-    rc = pc_server_run_on_writer(s, set_trust, draft);
-    return rc < 0 ? pc_fail(why, rc, "no memory for the new keys") : 0;
-}
-
-static void publish_settings(struct pc_server *s, struct pc_settings *fresh)
-{
-    struct pc_settings *old = s->settings;
-    pc_rcu_publish(&s->settings, fresh);
-    /* What the server started with stays: listeners and limits point into it. */
-    if (old->config == s->started_as)
-        return;
-    pc_rcu_online();
-    pc_rcu_retire(&old->head, retire_settings);
-    pc_rcu_offline();
+    }
+    in.settings = fresh;
+    rc = pc_server_run_on_writer(s, install, &in);
+    if (rc == 0 && fresh)
+        s->settings = fresh;
+    return rc;
 }
 
 static void watch_file(int inotify_fd, const char *path)
@@ -214,14 +211,11 @@ static int do_reload(struct pc_server *s, struct pc_why *why)
     int rc = load_settings(&control_of(s)->options.config, &fresh, why);
     if (rc < 0)
         return rc;
-    rc = reload_trust(s, fresh->config, why);
-    if (rc < 0) {
-        free_settings(fresh);
+    rc = install_all(s, fresh->config, fresh, why);
+    if (rc < 0)
         return rc;
-    }
     pc_log_set_level(s->logger, (enum pc_log_level)fresh->config->log.level);
     tell_restart(s->started_as, fresh->config);
-    publish_settings(s, fresh);
     watch_keys(control_of(s));
     return 0;
 }
@@ -295,7 +289,7 @@ static void reload_touched_keys(struct control *c)
     if (!c->keys_touched || !pc_writer_ready(c->server.writer))
         return;
     c->keys_touched = false;
-    if (reload_trust(&c->server, c->server.settings->config, &why) < 0)
+    if (install_all(&c->server, c->server.settings->config, NULL, &why) < 0)
         pc_log_event(PC_LOG_ERROR, "keys_refused", "%s; the old keys stay", why.text);
     else
         pc_log_event(PC_LOG_INFO, "keys_reloaded", "key files were read again");
@@ -451,7 +445,7 @@ static int make_tables(struct control *c, struct pc_identity *id, struct pc_why 
     if (rc < 0)
         return rc;
     pc_trust_seal(trust, NULL);
-    rc = pc_tables_new(trust, &s->tables, why);
+    rc = pc_tables_new(trust, s->first_settings, release_settings, &s->tables, why);
     if (rc < 0) {
         pc_trust_free(trust);
         return rc;
@@ -593,10 +587,11 @@ int pc_server_start(const struct pc_server_options *o, struct pc_server **ret_s,
     c->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     pc_rcu_thread_register();
     pc_rcu_offline();
-    int rc = load_settings(&o->config, &s->settings, why);
+    int rc = load_settings(&o->config, &s->first_settings, why);
     if (rc == 0) {
+        s->first_settings->kept = true;
+        s->settings = s->first_settings;
         s->started_as = s->settings->config;
-        s->first_settings = s->settings;
         rc = start_logging(s, why);
     }
     if (rc == 0)
@@ -735,9 +730,7 @@ void pc_server_free(struct pc_server *s)
         pc_metrics_destroy(s->metrics);
     free(s->workers);
     free(s->hash_key);
-    if (s->settings != s->first_settings)
-        free_settings(s->first_settings);
-    free_settings(s->settings);
+    free_settings(s->first_settings);
     close(c->inotify_fd);
     pc_rcu_online();
     pc_rcu_thread_unregister();
