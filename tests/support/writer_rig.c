@@ -353,7 +353,8 @@ struct pc_job *rig_job(const struct pc_change *changes, uint32_t n)
 {
     size_t bytes = 0;
     for (uint32_t i = 0; i < n; i++)
-        bytes += changes[i].issuer.n + changes[i].id.n + changes[i].actor.n + changes[i].reason.n;
+        bytes += changes[i].issuer.n + changes[i].id.n + changes[i].actor.n + changes[i].reason.n +
+                 changes[i].value.n;
     struct pc_job *job = pc_job_new(n, bytes);
     PC_ASSERT(job != NULL);
     for (uint32_t i = 0; i < n; i++) {

@@ -5,8 +5,8 @@
  * By hand (rig_open) the calling thread is the writer: it pushes jobs, and a turn takes what is
  * there, so a test says which jobs make a batch, and a simulation is one thread. Threaded
  * (rig_start) the writer runs as in production and rig_commit() waits for its answers on a
- * condition variable. Either way the calling thread must be registered with RCU and online;
- * rig_main() does that. What fails unexpectedly aborts. */
+ * condition variable. Either way the calling thread must be registered with RCU and online.
+ * What fails unexpectedly aborts. */
 #ifndef PC_TESTS_WRITER_RIG_H
 #define PC_TESTS_WRITER_RIG_H
 

@@ -6,14 +6,16 @@
 
 #include "base/siphash.h"
 
-static int first_view(struct pc_trust *trust, struct pc_view **ret_view, struct pc_why *why)
+static int first_view(struct pc_tables *t, struct pc_trust *trust, struct pc_why *why)
 {
     struct pc_view *v = calloc(1, sizeof *v);
     if (!v)
         return pc_fail(why, -ENOMEM, "no memory for the tables");
-    int rc = pc_flags_compile(NULL, NULL, NULL, &v->parts.flags, why);
+    int rc = pc_ip_configured_new(NULL, 0, &t->no_ip_rules, why);
     if (rc == 0)
-        rc = pc_ip_sets_compile(NULL, NULL, &v->parts.ip_sets, why);
+        rc = pc_flags_compile(NULL, NULL, NULL, &v->parts.flags, why);
+    if (rc == 0)
+        rc = pc_ip_sets_compile(t->no_ip_rules, NULL, &v->parts.ip_sets, why);
     if (rc < 0) {
         pc_flags_free(v->parts.flags);
         free(v);
@@ -22,7 +24,7 @@ static int first_view(struct pc_trust *trust, struct pc_view **ret_view, struct 
     v->trust = v->parts.trust = trust;
     v->flags = v->parts.flags;
     v->ip_sets = v->parts.ip_sets;
-    *ret_view = v;
+    t->view = v;
     return 0;
 }
 
@@ -50,12 +52,13 @@ int pc_tables_new(struct pc_trust *trust, struct pc_settings *settings,
         return pc_fail(why, -ENOMEM, "no memory for the tables");
     int rc = make_revocations(t, why);
     if (rc == 0)
-        rc = first_view(trust, &t->view, why);
+        rc = first_view(t, trust, why);
     if (rc < 0) {
         if (t->ids)
             pc_revocations_free(t->ids);
         if (t->cutoffs)
             pc_revocations_free(t->cutoffs);
+        pc_ip_configured_free(t->no_ip_rules);
         free(t);
         return rc;
     }
@@ -82,6 +85,7 @@ void pc_tables_free(struct pc_tables *t)
     pc_revocations_free(t->cutoffs);
     pc_parts_free(&t->view->parts);
     free(t->view);
+    pc_ip_configured_free(t->no_ip_rules);
     free(t);
 }
 

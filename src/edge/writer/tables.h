@@ -11,9 +11,10 @@
 #include "link/change.h"
 
 struct pc_tables {
-    struct pc_revocations *ids;     /* token, session, family */
-    struct pc_revocations *cutoffs; /* subject, client: entries with a cutoff */
-    struct pc_view *view;           /* I2; never NULL */
+    struct pc_revocations *ids;           /* token, session, family */
+    struct pc_revocations *cutoffs;       /* subject, client: entries with a cutoff */
+    struct pc_view *view;                 /* I2; never NULL */
+    struct pc_ip_configured *no_ip_rules; /* where the settings bring none */
     /* Keeps outsiders from aiming at a table line or a collision; lives in the data directory,
      * because snapshots hold fingerprints. Constant once set. */
     uint8_t fingerprint_key[16];

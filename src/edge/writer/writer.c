@@ -557,7 +557,8 @@ int pc_writer_new(const struct pc_writer_options *options, struct pc_writer **re
     w->o.mono_ns = options->mono_ns ? options->mono_ns : system_mono;
     w->o.random_u64 = options->random_u64 ? options->random_u64 : system_random;
     w->tables = options->tables;
-    w->rules.ip_configured = options->ip_configured;
+    w->rules.ip_configured =
+        options->ip_configured ? options->ip_configured : w->tables->no_ip_rules;
     w->thread = pthread_self();
     int rc = make_queues(w);
     if (rc == 0)
@@ -641,7 +642,7 @@ static int install_rules(struct pc_writer *w, struct pc_install *in, struct pc_p
     if (in->flag_file)
         r->flag_file = in->flag_file;
     if (in->settings)
-        r->ip_configured = in->ip_configured;
+        r->ip_configured = in->ip_configured ? in->ip_configured : w->tables->no_ip_rules;
     int rc = pc_rules_compile(w, parts, in->why);
     if (rc < 0) {
         r->flag_file = old_file;

@@ -60,7 +60,7 @@ struct pc_writer_options {
     struct pc_tables *tables;
     struct pc_flag_layer *flag_file; /* taken over when starting succeeds; NULL: none */
     const struct pc_flag_layer *flag_environment;
-    const struct pc_ip_configured *ip_configured;
+    const struct pc_ip_configured *ip_configured; /* NULL: none */
     /* Gives an answered job back to its producer, on the writer's thread, in order. Never blocks
      * and never fails: a producer has at most PC_WRITER_QUEUE_JOBS jobs under way, and its mailbox
      * holds as many. Jobs of producer 0..producers-1. */

@@ -63,7 +63,7 @@ struct pc_background {
 struct pc_rules {
     struct pc_registers *flag_values, *ip_rules;             /* NULL: none */
     struct pc_flag_layer *flag_file;                         /* NULL: none */
-    const struct pc_ip_configured *ip_configured;            /* the settings own it; NULL: none */
+    const struct pc_ip_configured *ip_configured;            /* the settings or the tables own it */
     struct pc_registers *draft_flag_values, *draft_ip_rules; /* NULL: not concerned */
     struct pc_parts draft;                                   /* flags and ip_sets of these */
 };
