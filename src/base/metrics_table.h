@@ -106,6 +106,16 @@
     S(LOOP_QUEUE_DELAY_NS, "") \
   F("portcullis_shed_total", COUNTER, ALL, "Requests shed because a core's queue delay was too long") \
     S(SHED, "") \
+  F("portcullis_event_streams_open", GAUGE, ALL, "Streams of /v1/events open now") \
+    S(EVENT_STREAMS_OPEN, "") \
+  F("portcullis_event_streams_ended_total", COUNTER, ALL, "Streams of /v1/events that ended, by reason") \
+    S(EVENT_STREAMS_GONE, "reason=\"peer\"") S(EVENT_STREAMS_SLOW, "reason=\"slow\"") \
+    S(EVENT_STREAMS_CREDENTIAL, "reason=\"credential\"") S(EVENT_STREAMS_SHUTDOWN, "reason=\"shutdown\"") \
+  F("portcullis_event_streams_refused_total", COUNTER, ALL, "Streams of /v1/events refused because events.max_streams was reached") \
+    S(EVENT_STREAMS_REFUSED, "") \
+  F("portcullis_events_sent_total", COUNTER, ALL, "Events written to streams, by kind") \
+    S(EVENTS_SENT_FLAG, "event=\"flag\"") S(EVENTS_SENT_FLAGS, "event=\"flags\"") \
+    S(EVENTS_SENT_REVOCATION, "event=\"revocation\"") S(EVENTS_SENT_RESET, "event=\"reset\"") \
   F("portcullis_trust_generation", GAUGE, ALL, "Generation of issuers and keys in use") \
     S(TRUST_GENERATION, "") \
   F("portcullis_jwks_reloads_total", COUNTER, ALL, "Key files read, by result") \
