@@ -364,6 +364,15 @@ static void give_back(void *ctx, struct pc_job *job)
     PC_ASSERT(posted);
 }
 
+/* There is always a place for the one nudge of a core that can be under way. */
+static void post_nudge(void *ctx, unsigned core, void *nudge)
+{
+    struct pc_server *s = ctx;
+    bool posted = pc_core_post(pc_loop_core(s->loop, core), PC_PRODUCER_WRITER(s), nudge);
+    PC_ASSERT(posted);
+    pc_core_notify(pc_loop_core(s->loop, core));
+}
+
 static void wake(void *ctx, unsigned producer)
 {
     struct pc_server *s = ctx;
@@ -388,6 +397,7 @@ static int start_writer(struct control *c, const struct pc_identity *id, struct 
         .producers = s->cores + 1,
         .queue_jobs = (uint32_t)config->limits.writer_queue,
         .tables = s->tables,
+        .events = s->events,
         .give_back = give_back,
         .wake = wake,
         .ctx = s,
@@ -425,6 +435,19 @@ static int make_tables(struct control *c, struct pc_identity *id, struct pc_why 
     return 0;
 }
 
+static int make_events(struct pc_server *s)
+{
+    struct pc_events_options o = {
+        .cores = s->cores,
+        .epoch = pc_random_u64(),
+        .flag_bytes = PC_EVENTS_FLAG_BYTES,
+        .revocation_bytes = PC_EVENTS_REVOCATION_BYTES,
+        .post = post_nudge,
+        .ctx = s,
+    };
+    return pc_events_new(&o, &s->events);
+}
+
 static int make_process(struct control *c, struct pc_why *why)
 {
     struct pc_server *s = &c->server;
@@ -447,6 +470,8 @@ static int make_process(struct control *c, struct pc_why *why)
     int rc = pc_metrics_create(s->cores, &names, &s->metrics);
     if (rc == 0)
         rc = pc_offload_new(s->cores, &s->offload);
+    if (rc == 0)
+        rc = make_events(s);
     return rc < 0 ? pc_fail(why, rc, "cannot start: %s", pc_strerror(rc)) : 0;
 }
 
@@ -458,8 +483,9 @@ static int make_loop(struct control *c, struct pc_why *why)
         .cores = s->cores,
         .cpus = pc_cpus_to_pin(config, s->cores, c->cpus) ? c->cpus : NULL,
         .extra_producers = PC_EXTRA_PRODUCERS,
+        /* The writer's answers, and its nudge (writer/events.h I3). */
         .mailbox_entries =
-            (unsigned)pc_max_u64(config->limits.writer_queue, 2 * PC_OFFLOAD_ENTRIES),
+            (unsigned)pc_max_u64(config->limits.writer_queue, 2 * PC_OFFLOAD_ENTRIES) + 1,
         .connections_max = (unsigned)(config->limits.max_connections / s->cores + 1),
         .output_max_bytes = config->http.output_buffer_bytes,
         .overload_ms = (unsigned)config->limits.queue_delay_ms,
@@ -709,6 +735,7 @@ void pc_server_free(struct pc_server *s)
     pc_rcu_barrier();
     pc_tables_free(s->tables);
     pc_offload_free(s->offload);
+    pc_events_free(s->events);
     pc_log_close(s->logger);
     if (s->metrics)
         pc_metrics_destroy(s->metrics);

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/random.h"
+#include "edge/api/events.h"
 #include "edge/jose/jwt.h"
 #include "edge/loop/conn.h"
 #include "edge/loop/core.h"
@@ -62,6 +63,7 @@ struct pc_server {
     struct pc_loop *loop;
     struct pc_metrics *metrics;
     struct pc_offload_queue *offload;
+    struct pc_events *events; /* what the writer tells, for /v1/events */
     struct pc_token_hash_key *hash_key;
     struct pc_worker *workers; /* [cores] */
     unsigned cores;
@@ -86,6 +88,7 @@ struct pc_worker {
     struct pc_json_token *json; /* [PC_WORKER_JSON_TOKENS] */
     struct pc_cached_token uncached;
     struct pc_resp_command *resp;
+    struct pc_event_streams streams;       /* of /v1/events */
     uint32_t jobs_under_way;               /* given to the writer, not yet back */
     uint32_t pushed;                       /* in this turn: the writer is woken at its end */
     uint32_t http_requests, resp_commands; /* answered in this turn */
