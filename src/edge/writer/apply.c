@@ -310,6 +310,10 @@ void pc_writer_publish(struct pc_writer *w, const struct pc_parts *fresh)
     v->settings = v->parts.settings;
     PC_ASSERT(v->trust && v->flags && v->ip_sets);
     pc_rcu_publish(&w->tables->view, v);
+    /* What recovery brings back is no news. */
+    if (fresh->flags && w->o.events &&
+        atomic_load_explicit(&w->state, memory_order_relaxed) != PC_WRITER_RECOVERING)
+        pc_events_add_flags(w->o.events, old->flags, v->flags);
     pc_rcu_retire(&old->head, free_retired);
 }
 

@@ -199,6 +199,17 @@ static void apply_batch(struct pc_writer *w)
         pc_writer_publish(w, &parts);
 }
 
+/* For whoever watches, once it is visible; flags are compared where they are published. */
+static void add_events(struct pc_writer *w)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < w->batch_jobs; i++) {
+        for (uint32_t k = 0; k < w->batch[i]->count; k++, n++)
+            if (pc_kind_is_revocation(w->batch[i]->items[k].change.kind))
+                pc_events_add_revocation(w->o.events, w->records[n]);
+    }
+}
+
 static unsigned metric_of(const struct pc_change *c)
 {
     if (pc_kind_is_revocation(c->kind))
@@ -275,6 +286,8 @@ static void commit_batch(struct pc_writer *w)
     }
     if (rc == 0) {
         apply_batch(w);
+        if (w->o.events)
+            add_events(w);
     } else {
         pc_rules_drop(w);
         w->sequence = sequence; /* readers of the sequence rely on it having no holes */
@@ -298,6 +311,8 @@ static bool work(struct pc_writer *w)
         run_task(w);
     else
         commit_batch(w);
+    if (w->o.events)
+        pc_events_tell(w->o.events);
     return true;
 }
 
