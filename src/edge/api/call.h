@@ -55,7 +55,7 @@ struct pc_call {
     bool parked, replied;
     const struct pc_stream_ops *stream; /* the answer goes on; NULL: it is an ordinary one */
     void *stream_state;                 /* its owner's */
-    unsigned status; /* once replied */
+    unsigned status;                    /* once replied */
     int64_t started_ns;
     struct pc_ip client; /* behind trusted proxies */
 

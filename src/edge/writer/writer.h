@@ -62,7 +62,7 @@ struct pc_writer_options {
     struct pc_flag_layer *flag_file; /* taken over when starting succeeds; NULL: none */
     const struct pc_flag_layer *flag_environment;
     const struct pc_ip_configured *ip_configured; /* NULL: none */
-    struct pc_events *events; /* told of what changes; NULL: nobody watches */
+    struct pc_events *events;                     /* told of what changes; NULL: nobody watches */
     /* Gives an answered job back to its producer, on the writer's thread, in order. Never blocks
      * and never fails: a producer has at most PC_WRITER_QUEUE_JOBS jobs under way, and its mailbox
      * holds as many. Jobs of producer 0..producers-1. */
