@@ -19,8 +19,9 @@ struct image {
 
 struct pending_write {
     uint64_t offset;
-    uint8_t *p; /* NULL = the file grew to offset */
+    uint8_t *p; /* NULL = the file grew to offset, or was cut there */
     size_t n;
+    bool cut;
 };
 
 struct inode {
@@ -230,7 +231,8 @@ static void settle_writes(struct sim_disk *d, struct inode *inode, uint64_t keep
     for (size_t i = 0; i < inode->writes_n; i++) {
         const struct pending_write *w = &inode->writes[i];
         if (!w->p) {
-            if (w->offset > inode->disk.n && sim_below(&d->random, 4) < keep)
+            bool changes = w->cut ? w->offset < inode->disk.n : w->offset > inode->disk.n;
+            if (changes && sim_below(&d->random, 4) < keep)
                 image_resize(&inode->disk, w->offset);
             continue;
         }
@@ -420,6 +422,20 @@ static int sim_allocate(void *ctx, int fd, uint64_t size)
     return 0;
 }
 
+static int sim_truncate(void *ctx, int fd, uint64_t size)
+{
+    struct sim_disk *d = ctx;
+    struct inode *inode = file_of(d, fd);
+    PC_ASSERT(d->handles[fd].writable && size <= inode->now.n);
+    int err = begin(d, "truncate", NULL, CHANGES, size, 0);
+    if (err)
+        return err;
+    pend_write(inode, size, NULL, 0);
+    inode->writes[inode->writes_n - 1].cut = true;
+    image_resize(&inode->now, size);
+    return 0;
+}
+
 static int sim_sync(void *ctx, int fd)
 {
     struct sim_disk *d = ctx;
@@ -526,6 +542,7 @@ struct sim_disk *sim_disk_new(uint64_t seed)
         .pread = sim_pread,
         .pwrite = sim_pwrite,
         .allocate = sim_allocate,
+        .truncate = sim_truncate,
         .sync = sim_sync,
         .sync_dir = sim_sync_dir,
         .size = sim_size,

@@ -33,6 +33,8 @@ struct pc_file_ops {
     int64_t (*pwrite)(void *ctx, int fd, const void *buf, size_t n, uint64_t offset);
     /* Reserves blocks and sets the size; -EOPNOTSUPP where the file system cannot. */
     int (*allocate)(void *ctx, int fd, uint64_t size);
+    /* Cuts a file off at size; durable with the next sync. */
+    int (*truncate)(void *ctx, int fd, uint64_t size);
     /* fdatasync: data, and the size needed to read it. */
     int (*sync)(void *ctx, int fd);
     /* fsync of a directory: creations, renames and removals in it. */

@@ -103,6 +103,12 @@ static int posix_allocate(void *ctx, int fd, uint64_t size)
     return RETRY(fallocate(fd, 0, 0, (off_t)size));
 }
 
+static int posix_truncate(void *ctx, int fd, uint64_t size)
+{
+    (void)ctx;
+    return RETRY(ftruncate(fd, (off_t)size));
+}
+
 static int posix_sync(void *ctx, int fd)
 {
     (void)ctx;
@@ -183,6 +189,7 @@ const struct pc_file_ops *pc_file_posix(void)
         .pread = posix_pread,
         .pwrite = posix_pwrite,
         .allocate = posix_allocate,
+        .truncate = posix_truncate,
         .sync = posix_sync,
         .sync_dir = posix_sync_dir,
         .size = posix_size,

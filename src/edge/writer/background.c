@@ -62,15 +62,6 @@ static int encode_scopes(struct pc_writer *w)
     return 0;
 }
 
-static int encode_registers(struct pc_writer *w)
-{
-    struct pc_background *bg = &w->background;
-    free(bg->registers);
-    bg->registers = NULL;
-    bg->registers_n = 0;
-    return pc_rules_encode(w, &bg->registers, &bg->registers_n);
-}
-
 /* Makes everything applied so far durable and notes what the snapshot will stand for. */
 static int begin_snapshot(struct pc_writer *w)
 {
@@ -78,8 +69,6 @@ static int begin_snapshot(struct pc_writer *w)
     int rc = pc_journal_sync(w->journal, &bg->position);
     if (rc == 0)
         rc = encode_scopes(w);
-    if (rc == 0)
-        rc = encode_registers(w);
     if (rc < 0)
         return rc;
     PC_ASSERT(bg->position == pc_journal_appended(w->journal));
@@ -110,24 +99,23 @@ static int export_table(struct pc_snapshot_writer *s, const struct pc_revocation
     }
 }
 
-/* Encoded Changes in blocks that end between two of them. */
-static int write_changes(struct pc_snapshot_writer *s, enum pc_section section,
-                         const uint8_t *changes, size_t total)
+/* Scopes in blocks that end between two Changes. */
+static int write_scopes(struct pc_snapshot_writer *s, const struct pc_background *bg)
 {
     size_t start = 0, at = 0;
-    while (at < total) {
+    while (at < bg->scopes_n) {
         uint32_t n;
-        memcpy(&n, changes + at, sizeof n);
+        memcpy(&n, bg->scopes + at, sizeof n);
         size_t end = at + sizeof n + n;
         if (end - start > PC_SNAPSHOT_BLOCK_BYTES_MAX) {
-            int rc = pc_snapshot_block(s, (uint32_t)section, changes + start, at - start);
+            int rc = pc_snapshot_block(s, PC_SECTION_SCOPES, bg->scopes + start, at - start);
             if (rc < 0)
                 return rc;
             start = at;
         }
         at = end;
     }
-    return at > start ? pc_snapshot_block(s, (uint32_t)section, changes + start, at - start) : 0;
+    return at > start ? pc_snapshot_block(s, PC_SECTION_SCOPES, bg->scopes + start, at - start) : 0;
 }
 
 static int write_blocks(struct pc_writer *w, struct pc_snapshot_writer *s)
@@ -138,9 +126,7 @@ static int write_blocks(struct pc_writer *w, struct pc_snapshot_writer *s)
         return -ENOMEM;
     int rc = pc_snapshot_block(s, PC_SECTION_META, &bg->meta, sizeof bg->meta);
     if (rc == 0)
-        rc = write_changes(s, PC_SECTION_SCOPES, bg->scopes, bg->scopes_n);
-    if (rc == 0)
-        rc = write_changes(s, PC_SECTION_REGISTERS, bg->registers, bg->registers_n);
+        rc = write_scopes(s, bg);
     if (rc == 0)
         rc = export_table(s, w->tables->ids, PC_SECTION_IDS, buf);
     if (rc == 0)
