@@ -181,6 +181,10 @@ struct pc_config {
         uint64_t writer_queue; /* mutations waiting per core, a power of two */
     } limits;
     struct {
+        uint64_t max_streams; /* of the whole process */
+        int64_t heartbeat_ms;
+    } events;
+    struct {
         uint64_t entries, failures; /* per core */
     } token_cache;
     struct {

@@ -312,6 +312,12 @@ static const struct pc_key root_keys[] = {
     KEY("limits.writer_queue", UINT, limits.writer_queue, "4096", 16, 1048576,
         .help = "Mutations of each core that may wait to be written, a power of two; then 503."),
 
+    KEY("events.max_streams", UINT, events.max_streams, "1024", 1, 1000000,
+        .help = "Open streams of /v1/events, shared evenly by the cores; then 503."),
+    KEY("events.heartbeat", DURATION, events.heartbeat_ms, "15s", 50 * MS, 10 * MINUTE,
+        .help = "A comment is sent on each stream so often; a reader that has not caught up for so "
+                "long is cut off."),
+
     KEY("token_cache.entries", UINT, token_cache.entries, "65536", 64, 16777216,
         .help = "Verified tokens remembered by each core."),
     KEY("token_cache.failures", UINT, token_cache.failures, "4096", 64, 16777216,

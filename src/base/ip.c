@@ -206,6 +206,18 @@ static int longest_zero_run(const uint16_t g[8], int *ret_length)
     return best;
 }
 
+/* Without leading zeros, lower case. */
+static void put_group(struct pc_buf *out, uint16_t group)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (int shift = group > 0xfff  ? 12
+                     : group > 0xff ? 8
+                     : group > 0xf  ? 4
+                                    : 0;
+         shift >= 0; shift -= 4)
+        pc_buf_char(out, digits[group >> shift & 0xf]);
+}
+
 static void format_ip6(const uint8_t b[16], struct pc_buf *out)
 {
     uint16_t g[8];
@@ -223,7 +235,7 @@ static void format_ip6(const uint8_t b[16], struct pc_buf *out)
             pc_buf_char(out, ':');
         else if (i > 0 && run < 0)
             pc_buf_char(out, ':');
-        pc_buf_fmt(out, "%x", g[i]);
+        put_group(out, g[i]);
     }
 }
 

@@ -61,6 +61,9 @@
     S(MUTATIONS_KEY_REVOKE, "kind=\"key\",op=\"revoke\"") S(MUTATIONS_KEY_CLEAR, "kind=\"key\",op=\"clear\"") \
     S(MUTATIONS_ISSUER_REVOKE, "kind=\"issuer\",op=\"revoke\"") S(MUTATIONS_ISSUER_CLEAR, "kind=\"issuer\",op=\"clear\"") \
     S(MUTATIONS_ALL_REVOKE, "kind=\"all\",op=\"revoke\"") S(MUTATIONS_ALL_CLEAR, "kind=\"all\",op=\"clear\"") \
+    S(MUTATIONS_FLAG_SET, "kind=\"flag\",op=\"set\"") S(MUTATIONS_FLAG_UNSET, "kind=\"flag\",op=\"unset\"") \
+    S(MUTATIONS_IP_RULE_SET, "kind=\"ip_rule\",op=\"set\"") S(MUTATIONS_IP_RULE_UNSET, "kind=\"ip_rule\",op=\"unset\"") \
+    S(MUTATIONS_ADMIN_NOTE, "kind=\"admin\",op=\"note\"") \
   F("portcullis_mutations_refused_total", COUNTER, ALL, "Mutations refused, by reason") \
     S(MUTATIONS_REFUSED_QUEUE, "reason=\"queue_full\"") S(MUTATIONS_REFUSED_READ_ONLY, "reason=\"read_only\"") \
     S(MUTATIONS_REFUSED_OUTBOX, "reason=\"outbox_full\"") \
@@ -103,6 +106,16 @@
     S(LOOP_QUEUE_DELAY_NS, "") \
   F("portcullis_shed_total", COUNTER, ALL, "Requests shed because a core's queue delay was too long") \
     S(SHED, "") \
+  F("portcullis_event_streams_open", GAUGE, ALL, "Streams of /v1/events open now") \
+    S(EVENT_STREAMS_OPEN, "") \
+  F("portcullis_event_streams_ended_total", COUNTER, ALL, "Streams of /v1/events that ended, by reason") \
+    S(EVENT_STREAMS_GONE, "reason=\"peer\"") S(EVENT_STREAMS_SLOW, "reason=\"slow\"") \
+    S(EVENT_STREAMS_CREDENTIAL, "reason=\"credential\"") S(EVENT_STREAMS_SHUTDOWN, "reason=\"shutdown\"") \
+  F("portcullis_event_streams_refused_total", COUNTER, ALL, "Streams of /v1/events refused because events.max_streams was reached") \
+    S(EVENT_STREAMS_REFUSED, "") \
+  F("portcullis_events_sent_total", COUNTER, ALL, "Events written to streams, by kind") \
+    S(EVENTS_SENT_FLAG, "event=\"flag\"") S(EVENTS_SENT_FLAGS, "event=\"flags\"") \
+    S(EVENTS_SENT_REVOCATION, "event=\"revocation\"") S(EVENTS_SENT_RESET, "event=\"reset\"") \
   F("portcullis_trust_generation", GAUGE, ALL, "Generation of issuers and keys in use") \
     S(TRUST_GENERATION, "") \
   F("portcullis_jwks_reloads_total", COUNTER, ALL, "Key files read, by result") \

@@ -77,9 +77,11 @@ enum pc_kind pc_kind_of_name(struct pc_bytes name);
 /* "revoke", "clear", "set", "unset", "note"; NULL for a number that is no operation. */
 const char *pc_op_name(enum pc_op op);
 
+/* Revocations come first. */
+#define PC_REVOCATION_KINDS_END (PC_KIND_ALL + 1)
 static inline bool pc_kind_is_revocation(enum pc_kind kind)
 {
-    return kind >= PC_KIND_TOKEN && kind <= PC_KIND_ALL;
+    return kind >= PC_KIND_TOKEN && kind < PC_REVOCATION_KINDS_END;
 }
 /* Kinds whose last value wins: registers.h. */
 static inline bool pc_kind_is_register(enum pc_kind kind)

@@ -38,7 +38,7 @@ static void set_up(void)
     PC_ASSERT(rig_open(&rig) == 0);
     rig_core_init(&core, &rig);
     PC_ASSERT(atexit(tear_down) == 0);
-    int rc = pc_admin_tokens_create(&core.settings.admins, "root", PC_ADMIN_ADMIN, 1, INT64_MAX,
+    int rc = pc_admin_tokens_create(&core.settings->admins, "root", PC_ADMIN_ADMIN, 1, INT64_MAX,
                                     random, credential);
     PC_ASSERT(rc == 0);
 }

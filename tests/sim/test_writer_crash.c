@@ -33,9 +33,9 @@ struct entry {
 
 /* One per kind, issuer and id; an issuer has its absolute and its cutoff. */
 struct model {
-    struct entry at[PC_KIND_COUNT + 1][ISSUERS][IDS];
+    struct entry at[PC_REVOCATION_KINDS_END + 1][ISSUERS][IDS];
 };
-#define ROW_ISSUER_CUTOFF PC_KIND_COUNT
+#define ROW_ISSUER_CUTOFF PC_REVOCATION_KINDS_END
 
 struct change {
     enum pc_kind kind;
@@ -139,7 +139,7 @@ static struct pc_change as_change(const struct change *c)
 static struct change random_change(struct run *r, enum pc_op op)
 {
     static const int64_t lives[] = {0, 20000, 600000, 3600000};
-    enum pc_kind kind = (enum pc_kind)(1 + sim_below(&r->random, PC_KIND_COUNT - 1));
+    enum pc_kind kind = (enum pc_kind)(1 + sim_below(&r->random, PC_REVOCATION_KINDS_END - 1));
     struct change c = {.kind = kind, .op = op};
     c.issuer = kind == PC_KIND_ALL ? 0 : (unsigned)sim_below(&r->random, ISSUERS);
     c.id = kind >= PC_KIND_ISSUER ? 0 : (unsigned)sim_below(&r->random, IDS);
@@ -268,7 +268,7 @@ static bool agrees(const struct run *r, const struct model *m, enum pc_kind kind
 /* The trust snapshot must say of issuers, keys and all what the entries say. */
 static bool trust_agrees(const struct run *r, const struct model *m)
 {
-    const struct pc_trust *t = r->rig.tables->trust;
+    const struct pc_trust *t = pc_tables_trust(r->rig.tables);
     bool ok = true, refused;
     for (unsigned i = 0; i < t->issuer_count; i++) {
         int64_t cutoff = PC_CUTOFF_NONE;
@@ -296,7 +296,7 @@ static bool trust_agrees(const struct run *r, const struct model *m)
 static const char *disagreement(const struct run *r, const struct model *m, bool exactly,
                                 char *detail, size_t n)
 {
-    for (enum pc_kind kind = PC_KIND_TOKEN; kind < PC_KIND_COUNT; kind++)
+    for (enum pc_kind kind = PC_KIND_TOKEN; kind < PC_REVOCATION_KINDS_END; kind++)
         for (unsigned issuer = 0; issuer < (kind == PC_KIND_ALL ? 1 : ISSUERS); issuer++)
             for (unsigned id = 0; id < (kind >= PC_KIND_ISSUER ? 1 : IDS); id++)
                 if (!agrees(r, m, kind, issuer, id, exactly)) {

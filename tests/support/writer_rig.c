@@ -83,7 +83,8 @@ struct pc_trust *rig_trust(const struct rig *r)
 
 static int set_trust(struct pc_writer *w, struct pc_job *job)
 {
-    return pc_writer_set_trust(w, job->task_arg);
+    struct pc_install in = {.trust = job->task_arg};
+    return pc_writer_install(w, &in);
 }
 
 void rig_reload(struct rig *r)
@@ -142,6 +143,10 @@ void rig_init(struct rig *r, struct sim_disk *disk)
     int rc = pc_metrics_create(1, &names, &r->metrics);
     PC_ASSERT(rc == 0);
     r->options.metrics = pc_metrics_writer(r->metrics);
+    r->default_settings = calloc(1, sizeof *r->default_settings);
+    PC_ASSERT(r->default_settings != NULL);
+    rc = pc_config_load(&(struct pc_config_options){0}, &r->default_settings->config, NULL);
+    PC_ASSERT(rc == 0);
 }
 
 static void remove_dir(const char *path)
@@ -161,11 +166,15 @@ static void make_tables(struct rig *r)
 {
     struct pc_revocations_options options = {.segment_entries = r->segment_entries,
                                              .memory_limit_bytes = (size_t)1 << 30};
-    struct pc_tables *t = calloc(1, sizeof *t);
-    PC_ASSERT(t != NULL);
-    t->trust = rig_trust(r);
-    pc_trust_seal(t->trust, NULL);
-    int rc = pc_revocations_new(&options, &t->ids);
+    struct pc_trust *trust = rig_trust(r);
+    struct pc_tables *t;
+    pc_trust_seal(trust, NULL);
+    int rc = pc_tables_new(trust, r->default_settings, NULL, &t, &r->why);
+    PC_ASSERT(rc == 0);
+    /* Tables of the rig's own size in place of those of production. */
+    pc_revocations_free(t->ids);
+    pc_revocations_free(t->cutoffs);
+    rc = pc_revocations_new(&options, &t->ids);
     options.with_cutoff = true;
     if (rc == 0)
         rc = pc_revocations_new(&options, &t->cutoffs);
@@ -212,6 +221,9 @@ void rig_free(struct rig *r)
         mint_key_free(r->keys[i]);
     mint_key_free(r->spare_key);
     pc_metrics_destroy(r->metrics);
+    pc_admin_tokens_free(&r->default_settings->admins);
+    pc_config_free(r->default_settings->config);
+    free(r->default_settings);
     pthread_cond_destroy(&r->answered);
     pthread_mutex_destroy(&r->lock);
     if (r->dir[0])
@@ -341,7 +353,8 @@ struct pc_job *rig_job(const struct pc_change *changes, uint32_t n)
 {
     size_t bytes = 0;
     for (uint32_t i = 0; i < n; i++)
-        bytes += changes[i].issuer.n + changes[i].id.n + changes[i].actor.n + changes[i].reason.n;
+        bytes += changes[i].issuer.n + changes[i].id.n + changes[i].actor.n + changes[i].reason.n +
+                 changes[i].value.n;
     struct pc_job *job = pc_job_new(n, bytes);
     PC_ASSERT(job != NULL);
     for (uint32_t i = 0; i < n; i++) {
@@ -473,10 +486,9 @@ void rig_core_init(struct rig_core *c, const struct rig *r)
     PC_ASSERT(rc == 0);
     rc = pc_verify_budget_create(&budget, 0, &w->budget);
     PC_ASSERT(rc == 0);
-    rc = pc_config_load(&(struct pc_config_options){0}, &c->settings.config, NULL);
-    PC_ASSERT(rc == 0);
-    c->server.settings = &c->settings;
-    c->server.started_as = c->settings.config;
+    c->settings = r->default_settings;
+    c->server.settings = c->settings;
+    c->server.started_as = c->settings->config;
     c->server.metrics = c->metrics;
     w->metrics = pc_metrics_core(c->metrics, 0);
     pc_prng_seed(&w->prng, seed);
@@ -491,8 +503,6 @@ void rig_core_free(struct rig_core *c)
     pc_token_cache_destroy(c->worker.cache);
     pc_verify_budget_destroy(c->worker.budget);
     pc_metrics_destroy(c->metrics);
-    pc_admin_tokens_free(&c->settings.admins);
-    pc_config_free(c->settings.config);
     free(c->server.hash_key);
     free(c->worker.jwt);
     free(c->worker.scratch);

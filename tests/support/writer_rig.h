@@ -5,8 +5,8 @@
  * By hand (rig_open) the calling thread is the writer: it pushes jobs, and a turn takes what is
  * there, so a test says which jobs make a batch, and a simulation is one thread. Threaded
  * (rig_start) the writer runs as in production and rig_commit() waits for its answers on a
- * condition variable. Either way the calling thread must be registered with RCU and online;
- * rig_main() does that. What fails unexpectedly aborts. */
+ * condition variable. Either way the calling thread must be registered with RCU and online.
+ * What fails unexpectedly aborts. */
 #ifndef PC_TESTS_WRITER_RIG_H
 #define PC_TESTS_WRITER_RIG_H
 
@@ -30,10 +30,11 @@ struct rig {
     struct pc_writer *w;
     struct pc_tables *tables;
     struct pc_metrics *metrics;
-    struct pc_writer_options options; /* may be changed before rig_open or rig_start */
-    struct sim_disk *disk;            /* NULL: data_dir is a real directory */
-    uint32_t segment_entries;         /* of the tables; 0: as in production */
-    struct pc_why why;                /* of the last open that failed */
+    struct pc_settings *default_settings; /* the default configuration, no administrators */
+    struct pc_writer_options options;     /* may be changed before rig_open or rig_start */
+    struct sim_disk *disk;                /* NULL: data_dir is a real directory */
+    uint32_t segment_entries;             /* of the tables; 0: as in production */
+    struct pc_why why;                    /* of the last open that failed */
     bool by_hand;
     char dir[64];
     uint8_t fingerprint_key[16];
@@ -107,7 +108,7 @@ struct pc_revocation_state rig_look_up(struct rig *r, enum pc_kind kind, const c
 /* A core's worker over the rig's tables; its clock is its own. One thread uses it. */
 struct rig_core {
     struct pc_server server;
-    struct pc_settings settings; /* the default configuration, no administrators */
+    struct pc_settings *settings; /* the rig's */
     struct pc_worker worker;
     struct pc_core core;
     struct pc_metrics *metrics;

@@ -87,9 +87,10 @@ static void put_change(struct pc_buf *b, const struct pc_change *change)
 {
     const char *kind = pc_kind_name(change->kind);
     pc_buf_fmt(b, ",\"op\":\"%s\",\"kind\":\"%s\"",
-               change->op == PC_OP_CLEAR ? "unrevoke" : "revoke", kind ? kind : "?");
+               change->op == PC_OP_CLEAR ? "unrevoke" : pc_op_name(change->op), kind ? kind : "?");
     put_text(b, "issuer", change->issuer);
     put_text(b, "id", change->id);
+    put_text(b, "value", change->value);
     put_time(b, "at", change->at_ms);
     put_time(b, "expires_at", change->expires_at_ms ? change->expires_at_ms : INT64_MAX);
     if (change->cutoff_ms)

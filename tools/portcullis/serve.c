@@ -23,7 +23,7 @@
 #include "edge/loop/listener.h"
 
 #define EDGE_NAME        "portcullis-edge"
-#define ENV_MAX          256
+#define ENV_MAX          768
 #define WAIT_DEFAULT_MS  60000
 #define WAIT_INTERVAL_MS 50
 
@@ -137,7 +137,7 @@ static void build_arguments(struct serve *s, const struct cli *c, const char *ov
 static bool passes(const char *variable)
 {
     static const char *const prefixes[] = {
-        "PORTCULLIS_",   "PATH=",          "LANG=",         "LC_",           "TZ=",
+        "PORTCULLIS_",   "FLAG_",          "PATH=",         "LANG=",         "LC_",        "TZ=",
         "ASAN_OPTIONS=", "UBSAN_OPTIONS=", "TSAN_OPTIONS=", "LSAN_OPTIONS=", "GCOV_PREFIX"};
     for (size_t i = 0; i < PC_COUNT(prefixes); i++)
         if (strncmp(variable, prefixes[i], strlen(prefixes[i])) == 0)

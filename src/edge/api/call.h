@@ -20,7 +20,16 @@
 #define PC_CANONICAL_PATH_MAX   8192
 #define PC_CORS_ORIGIN_MAX      256
 
+struct pc_call;
 struct pc_endpoint;
+
+/* What the owner of a stream is told, on the core. */
+struct pc_stream_ops {
+    /* Regularly (events.heartbeat), whether anything was written or not. */
+    void (*tick)(struct pc_call *call);
+    /* Once, last: the peer has gone, the server stops, or pc_call_stream_end() was called. */
+    void (*ended)(struct pc_call *call);
+};
 
 /* Who asks. */
 struct pc_principal {
@@ -44,7 +53,9 @@ struct pc_call {
     bool head;              /* HEAD: no body */
     bool keep_alive;
     bool parked, replied;
-    unsigned status; /* once replied */
+    const struct pc_stream_ops *stream; /* the answer goes on; NULL: it is an ordinary one */
+    void *stream_state;                 /* its owner's */
+    unsigned status;                    /* once replied */
     int64_t started_ns;
     struct pc_ip client; /* behind trusted proxies */
 
@@ -73,6 +84,7 @@ struct pc_reply {
     struct pc_bytes fields; /* rendered header fields, each with CRLF; may be empty */
     unsigned retry_after_s; /* 0: no Retry-After */
     const char *challenge;  /* value of WWW-Authenticate, or NULL */
+    bool endless;           /* no Content-Length: see stream.c */
 };
 void pc_call_reply(struct pc_call *call, const struct pc_reply *reply);
 
@@ -90,6 +102,22 @@ void pc_call_reply_token_error(struct pc_call *call, enum pc_token_error error);
 /* The body of an error as above, into b. */
 void pc_error_body(struct pc_buf *b, const char *code, struct pc_bytes message,
                    struct pc_bytes request_id);
+
+/* ---- answers that go on (stream.c): server-sent events ---- */
+
+/* Replies 200 and leaves the body open; the handler returns without parking. The connection serves
+ * nothing else any more: what the peer still sends is dropped, its deadlines are off, and it holds
+ * nothing of RCU. `fields` as in pc_reply. False: there is no stream (HEAD, or the connection is
+ * gone) and `ended` will not be called. */
+bool pc_call_stream_begin(struct pc_call *call, const char *content_type, struct pc_bytes fields,
+                          const struct pc_stream_ops *ops, void *state);
+/* One part of the body; leaves at the end of the turn. */
+void pc_call_stream_write(struct pc_call *call, struct pc_bytes part);
+/* So much is queued that nothing should be added before some of it has left. While it is, or
+ * anything is under way, a turn of the core will follow. */
+bool pc_call_stream_full(const struct pc_call *call);
+/* The last byte was written: ends the body and, once it has left, the connection. */
+void pc_call_stream_end(struct pc_call *call);
 
 /* A buffer over the worker's scratch memory for assembling a body; one at a time. */
 struct pc_buf pc_call_scratch(struct pc_call *call);

@@ -35,6 +35,8 @@ const struct pc_endpoint pc_endpoints[] = {
         "Un-revoke; the same body"),
     ROW(GET, "/v1/revocations/{kind}/{id}", GATEWAY_OR_ADMIN, PC_PERMISSION_READ,
         pc_handle_revocation, "State of one revocation"),
+    ROW(GET, "/v1/events", GATEWAY_OR_ADMIN, PC_PERMISSION_READ, pc_handle_events,
+        "Changes of flags as server-sent events; role operator is told of revocations too"),
     EARLY(GET, "/", PC_ROLE_ANY, PC_PERMISSION_NONE, pc_handle_index, "This list"),
     EARLY(GET, "/health", PC_ROLE_ANY, PC_PERMISSION_NONE, pc_handle_health,
           "Status, uptime, versions, journal and clock"),

@@ -63,6 +63,7 @@ void pc_handle_check(struct pc_call *call);  /* check.c */
 void pc_handle_revoke(struct pc_call *call); /* revoke.c */
 void pc_handle_unrevoke(struct pc_call *call);
 void pc_handle_revocation(struct pc_call *call);
+void pc_handle_events(struct pc_call *call); /* events.c */
 void pc_handle_reload(struct pc_call *call); /* admin.c */
 void pc_handle_clock_confirm(struct pc_call *call);
 void pc_handle_snapshot(struct pc_call *call);

@@ -16,7 +16,8 @@ enum http_deadline {
     DEADLINE_BODY,
     DEADLINE_IDLE,
     DEADLINE_REQUEST,
-    DEADLINE_DRAIN
+    DEADLINE_DRAIN,
+    DEADLINE_STREAM
 };
 
 /* While the server stops, a connection without a request gets this long to send one: what was on
@@ -26,7 +27,8 @@ enum http_deadline {
  */
 #define SMALL_BODY_BYTES (16u << 10)
 
-enum http_stage { STAGE_HEAD, STAGE_BODY };
+/* STREAM is the last: the answer goes on until the connection ends. */
+enum http_stage { STAGE_HEAD, STAGE_BODY, STAGE_STREAM };
 
 struct http_conn {
     struct pc_call call;
@@ -221,6 +223,20 @@ static void finish(struct http_conn *h, struct pc_conn *c)
         pc_conn_close_after_flush(c);
 }
 
+/* The answer goes on: from here on only its ticks, the peer's end and the server's end it. */
+static void enter_stream(struct http_conn *h, struct pc_conn *c)
+{
+    log_call(&h->call);
+    pc_conn_clear_deadline(c, DEADLINE_REQUEST);
+    pc_conn_clear_deadline(c, DEADLINE_IDLE);
+    pc_http1_reset(&h->req);
+    h->stage = STAGE_STREAM;
+    if (h->draining)
+        pc_call_stream_end(&h->call);
+    else
+        pc_conn_deadline(c, DEADLINE_STREAM);
+}
+
 static void dispatch(struct http_conn *h, struct pc_conn *c, struct pc_bytes body)
 {
     struct pc_call *call = &h->call;
@@ -229,7 +245,10 @@ static void dispatch(struct http_conn *h, struct pc_conn *c, struct pc_bytes bod
         call->endpoint->handle(call);
     PC_ASSERT(call->replied != call->parked);
     if (call->replied) {
-        finish(h, c);
+        if (PC_UNLIKELY(call->stream != NULL))
+            enter_stream(h, c);
+        else
+            finish(h, c);
         return;
     }
     pc_conn_pause(c);
@@ -279,6 +298,7 @@ static void reset_call(struct http_conn *h, struct pc_conn *c)
     call->principal.role = PC_ADMIN_NONE;
     call->principal.actor[0] = 0;
     call->parked = call->replied = call->head = false;
+    call->stream = NULL;
     call->minor = 1;
     call->keep_alive = !h->draining;
     call->cors_origin_n = call->traceparent_n = 0;
@@ -472,12 +492,15 @@ static size_t http_input(struct pc_conn *c, uint8_t *p, size_t n)
 {
     struct http_conn *h = http_of(c);
     size_t used = 0;
-    while (used < n && !h->call.parked && !pc_conn_closing(c) && !pc_conn_output_full(c)) {
+    while (used < n && h->stage != STAGE_STREAM && !h->call.parked && !pc_conn_closing(c) &&
+           !pc_conn_output_full(c)) {
         size_t taken = input_one(h, c, p + used, n - used);
         if (taken == 0)
             break;
         used += taken;
     }
+    if (PC_UNLIKELY(h->stage == STAGE_STREAM))
+        return n; /* what is sent behind it will never be answered */
     if (h->call.parked || pc_conn_closing(c))
         return used;
     if (h->stage == STAGE_HEAD)
@@ -505,6 +528,9 @@ static int http_open(struct pc_conn *c)
 
 static void http_closed(struct pc_conn *c)
 {
+    struct pc_call *call = &http_of(c)->call;
+    if (call->stream)
+        call->stream->ended(call);
     pc_metric_sub(pc_worker_of(c)->metrics, PC_M_CONNECTIONS_OPEN_HTTP, 1);
     free(c->user);
 }
@@ -520,6 +546,11 @@ static void http_timeout(struct pc_conn *c, unsigned deadline)
     if (deadline == DEADLINE_DRAIN) {
         if (is_idle(h))
             pc_conn_close_after_flush(c);
+        return;
+    }
+    if (deadline == DEADLINE_STREAM) {
+        pc_conn_deadline(c, DEADLINE_STREAM);
+        h->call.stream->tick(&h->call);
         return;
     }
     bool idle = deadline == DEADLINE_IDLE || is_idle(h);
@@ -547,7 +578,9 @@ static void http_drain(struct pc_conn *c)
     struct http_conn *h = http_of(c);
     h->draining = true;
     h->call.keep_alive = false;
-    if (is_idle(h))
+    if (h->call.stream)
+        pc_call_stream_end(&h->call);
+    else if (is_idle(h))
         pc_conn_deadline(c, DEADLINE_DRAIN);
 }
 
@@ -580,7 +613,8 @@ void pc_http_protocol_init(struct pc_protocol *p, const struct pc_config *c)
                         [DEADLINE_BODY] = (uint32_t)c->http.body_timeout_ms,
                         [DEADLINE_IDLE] = (uint32_t)c->http.idle_timeout_ms,
                         [DEADLINE_REQUEST] = (uint32_t)c->http.request_timeout_ms,
-                        [DEADLINE_DRAIN] = DRAIN_MS},
+                        [DEADLINE_DRAIN] = DRAIN_MS,
+                        [DEADLINE_STREAM] = (uint32_t)c->events.heartbeat_ms},
  /* Head and body must be seen whole, with room for the framing of chunks. */
         .input_max_bytes =
             c->http.request_line_bytes + c->http.header_bytes + 2 * c->http.body_bytes + 4096,

@@ -21,10 +21,11 @@
 extern "C" {
 #endif
 
-#define PC_LIMIT_PARTS_MAX 6
-#define PC_LIMIT_VALUE_MAX 128  /* bytes of an attribute that stand in a key as they are */
-#define PC_LIMIT_KEY_MAX   2048 /* no rendered key is longer; keys given by clients neither */
-#define PC_CHARGES_MAX     16   /* limits of one decision */
+#define PC_LIMIT_PARTS_MAX  6
+#define PC_LIMIT_VALUE_MAX  128  /* bytes of an attribute that stand in a key as they are */
+#define PC_LIMIT_KEY_MAX    2048 /* no rendered key is longer; keys given by clients neither */
+#define PC_POLICY_FIELD_MAX 128
+#define PC_CHARGES_MAX      16 /* limits of one decision */
 
 /* What a key is made of. Empty: the request does not have it. */
 struct pc_limit_subject {
@@ -62,6 +63,9 @@ struct pc_policy {
     unsigned part_count;
     struct pc_limit_part parts[PC_LIMIT_PARTS_MAX];
     struct pc_policy_store *store;
+    /* "ip";q=60;w=60 as it stands in RateLimit-Policy, of rule and of strict_rule. */
+    char fields[2][PC_POLICY_FIELD_MAX];
+    uint8_t field_n[2];
 };
 
 struct pc_policies;
@@ -108,6 +112,7 @@ struct pc_charge {
     uint64_t fp;         /* pc_charge_set_key() */
     struct pc_bytes key; /* its text: borrowed until the decision is over */
     int64_t cost;
+    const struct pc_limit_rule *rule; /* that was applied; set with outcome and result */
     enum pc_limit_outcome outcome;
     struct pc_limit_result result; /* limit 0: nothing is known (no room) */
 };

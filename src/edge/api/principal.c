@@ -89,6 +89,21 @@ void pc_principal_of(struct pc_worker *w, struct pc_bytes credential, const stru
     }
 }
 
+bool pc_principal_stands(const struct pc_worker *w, const struct pc_principal *p)
+{
+    const struct pc_admin_tokens *all = &pc_server_settings(w->server)->admins;
+    int64_t now_s = w->core->now_ms / 1000;
+    if (strncmp(p->actor, "token:", 6) != 0)
+        return false;
+    for (size_t i = 0; i < all->count; i++) {
+        const struct pc_admin_token *t = &all->tokens[i];
+        if (strcmp(t->name, p->actor + 6) == 0 && t->revoked_s == INT64_MAX &&
+            now_s < t->expires_s && (t->role & p->role) == p->role)
+            return true;
+    }
+    return false;
+}
+
 /* A gateway that is not trusted sends its clients' tokens: what it lacks is not a credential. */
 static struct pc_bytes refusal_text(const struct pc_call *call, struct pc_bytes credential)
 {

@@ -66,7 +66,7 @@ static void write_head(struct pc_buf *b, struct pc_call *call, const struct pc_r
         pc_http1_write_field_u64(b, "Retry-After", r->retry_after_s);
     write_cors(b, call);
     pc_buf_bytes(b, r->fields);
-    pc_http1_write_end(b, r->body.n,
+    pc_http1_write_end(b, r->endless ? PC_HTTP1_NO_LENGTH : r->body.n,
                        !call->keep_alive  ? PC_HTTP1_CLOSE
                        : call->minor == 0 ? PC_HTTP1_KEEP_10
                                           : PC_HTTP1_KEEP);
@@ -89,7 +89,7 @@ void pc_call_reply(struct pc_call *call, const struct pc_reply *r)
         pc_buf_bytes(&b, r->body);
     PC_ASSERT(!b.overflow);
     pc_conn_commit(call->conn, b.len);
-    if (!call->keep_alive)
+    if (!call->keep_alive && !call->stream)
         pc_conn_close_after_flush(call->conn);
 }
 

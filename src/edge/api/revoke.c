@@ -9,6 +9,7 @@
 #include "edge/api/decide.h"
 #include "edge/api/endpoint.h"
 #include "edge/api/mutate.h"
+#include "edge/api/submit.h"
 
 /* JSON values of one body: an array of PC_JOB_CHANGES_MAX objects of ten members. */
 #define BODY_TOKENS_MAX 131072u
@@ -165,16 +166,14 @@ static int read_object(struct reading *r, const struct pc_json_token *object, st
                                         &r->refusal);
 }
 
-static int add(struct reading *r, const struct pc_json_token *object, struct pc_job *job,
-               struct pc_bytes source)
+static int add(struct reading *r, const struct pc_json_token *object, struct pc_job *job)
 {
+    uint8_t address[PC_IP_TEXT_MAX];
     struct pc_change c;
     int rc = read_object(r, object, &c);
     if (rc < 0)
         return rc;
-    c.actor = pc_bytes_str(r->call->principal.actor);
-    c.source = source;
-    c.request_id = pc_call_request_id(r->call);
+    pc_call_stamp(r->call, &c, address);
     if (pc_job_add(job, &c) < 0)
         return pc_mutation_refuse(&r->refusal, 413, "BATCH_TOO_LARGE",
                                   "this batch does not fit one journal record group: send less "
@@ -207,18 +206,14 @@ static struct pc_job *read_job(struct reading *r)
 {
     const struct pc_json_token *root = pc_json_root(&r->doc);
     bool array = pc_json_type(root) == PC_JSON_ARRAY;
-    uint8_t address[PC_IP_TEXT_MAX];
-    struct pc_buf b = pc_buf_of(address, sizeof address);
-    pc_ip_format(&r->call->client, &b);
-    struct pc_bytes source = pc_bytes_of(b.p, b.len);
     struct pc_job *job = job_for(r, array ? root->count : 1);
     if (!job)
         return NULL;
-    int rc = array ? 0 : add(r, root, job, source);
+    int rc = array ? 0 : add(r, root, job);
     PC_JSON_FOREACH(&r->doc, array ? root : NULL, element)
     {
         if (rc == 0)
-            rc = add(r, element, job, source);
+            rc = add(r, element, job);
     }
     if (rc == 0)
         return job;
@@ -267,46 +262,16 @@ static void answer_done(struct pc_call *call, const struct pc_job *job)
     pc_call_reply_json(call, 200, pc_bytes_of(b.p, b.len));
 }
 
-static struct pc_call *call_of_job(struct pc_job *job)
-{
-    struct pc_worker *w = job->owner;
-    struct pc_conn_ref ref = {job->owner_slot, (uint32_t)job->owner_tag, w->core->index};
-    struct pc_conn *c = pc_conn_get(w->core, ref);
-    return c ? pc_call_of(c) : NULL;
-}
-
 static void mutation_done(struct pc_job *job)
 {
-    struct pc_call *call = call_of_job(job);
-    struct pc_mutation_refusal refusal;
-    if (call && job->result == 0) {
+    struct pc_call *call = pc_call_of_job(job);
+    if (call && job->result == 0)
         answer_done(call, job);
-    } else if (call) {
-        pc_mutation_explain(job->result, &refusal);
-        if (refusal.status == 503)
-            pc_call_reply_busy(call, refusal.code, refusal.text, 5);
-        else
-            pc_call_reply_error(call, refusal.status, refusal.code, "%s", refusal.text);
-    }
+    else if (call)
+        pc_call_reply_job_failed(call, job->result);
     if (call)
         pc_call_done(call);
     pc_job_free(job);
-}
-
-static void submit(struct pc_call *call, struct pc_job *job, void (*done)(struct pc_job *))
-{
-    struct pc_conn_ref ref = pc_conn_ref(call->conn);
-    job->done = done;
-    job->owner = call->worker;
-    job->owner_slot = ref.slot;
-    job->owner_tag = ref.generation;
-    if (pc_worker_submit(call->worker, job) < 0) {
-        pc_metric_add(call->worker->metrics, PC_M_MUTATIONS_REFUSED_QUEUE, job->count);
-        pc_job_free(job);
-        pc_call_reply_busy(call, "WRITER_BUSY", "too many mutations wait already", 1);
-        return;
-    }
-    pc_call_park(call);
 }
 
 static void mutate(struct pc_call *call, struct pc_json_token *tokens, uint32_t max, uint8_t *texts,
@@ -325,7 +290,7 @@ static void mutate(struct pc_call *call, struct pc_json_token *tokens, uint32_t 
     }
     struct pc_job *job = read_job(&r);
     if (job)
-        submit(call, job, mutation_done);
+        pc_call_submit(call, job, mutation_done);
     else
         pc_call_reply_error(call, r.refusal.status, r.refusal.code, "%s", r.refusal.text);
 }
@@ -363,7 +328,7 @@ static int look_up_task(struct pc_writer *w, struct pc_job *job)
 
 static void look_up_done(struct pc_job *job)
 {
-    struct pc_call *call = call_of_job(job);
+    struct pc_call *call = pc_call_of_job(job);
     const struct pc_revocation_state *state = &job->items[0].state;
     if (call) {
         struct pc_buf b = pc_call_scratch(call);
@@ -457,5 +422,5 @@ void pc_handle_revocation(struct pc_call *call)
     }
     pc_job_add(job, &c);
     job->task = look_up_task;
-    submit(call, job, look_up_done);
+    pc_call_submit(call, job, look_up_done);
 }

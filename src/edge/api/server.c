@@ -5,13 +5,11 @@
  * thread) and the cores, which answer 503 until it has. Stop: cores first (answers in flight need
  * the writer), then the writer, which syncs and writes its snapshot. */
 #include <fcntl.h>
-#include <poll.h>
 #include <pthread.h>
 #include <semaphore.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/inotify.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -20,16 +18,19 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "edge/api/cpus.h"
+#include "edge/api/main_ring.h"
 #include "edge/api/main_tasks.h"
 #include "edge/api/metric_names.h"
 #include "edge/api/offload.h"
 #include "edge/api/resp_conn.h"
 #include "edge/api/trust_load.h"
+#include "edge/api/watch.h"
 #include "edge/api/worker.h"
 #include "edge/loop/listener.h"
 #include "edge/writer/identity.h"
 
-#define POLL_MS 1000
+#define TICK_MS          1000
+#define RECOVERY_TICK_MS 10
 
 /* What only the main thread needs. */
 struct control {
@@ -39,8 +40,9 @@ struct control {
     struct pc_listener listeners[PC_CONFIG_LISTENERS_MAX];
     unsigned listener_count;
     int cpus[PC_CORES_MAX]; /* the loop reads it when its threads start */
-    int inotify_fd;
-    bool keys_touched; /* key files changed and were not read again yet */
+    struct pc_main_ring ring;
+    struct pc_watch *watch;
+    unsigned touched; /* groups of files that changed and were not read again yet */
     bool announced;
     bool cores_started;
 };
@@ -61,9 +63,11 @@ static void free_settings(struct pc_settings *s)
     free(s);
 }
 
-static void retire_settings(struct pc_rcu_head *head)
+/* The writer's, when no view refers to them any more. */
+static void release_settings(struct pc_settings *s)
 {
-    free_settings(PC_CONTAINER_OF(head, struct pc_settings, head));
+    if (!s->kept)
+        free_settings(s);
 }
 
 static int add_admin(struct pc_settings *s, struct pc_bytes text, struct pc_why *why)
@@ -147,54 +151,44 @@ int pc_server_run_on_writer(struct pc_server *s, int (*task)(struct pc_writer *,
     return rc;
 }
 
-static int set_trust(struct pc_writer *w, struct pc_job *job)
+static int install(struct pc_writer *w, struct pc_job *job)
 {
-    return pc_writer_set_trust(w, job->task_arg);
+    return pc_writer_install(w, job->task_arg);
 }
 
-static int reload_trust(struct pc_server *s, const struct pc_config *c, struct pc_why *why)
+/* Reads issuers and keys, and puts them in place together with `fresh` (NULL: as they are). */
+static int install_all(struct pc_server *s, const struct pc_config *c, struct pc_settings *fresh,
+                       struct pc_why *why)
 {
-    struct pc_trust *draft;
-    int rc = pc_trust_load(c, &draft, why);
+    struct pc_install in = {.free_settings = release_settings, .why = why};
+    int rc = pc_trust_load(c, &in.trust, why);
     struct pc_metrics_block *m = pc_metrics_main(s->metrics);
     pc_metric_inc(m, rc < 0 ? PC_M_JWKS_REFUSED : PC_M_JWKS_RELOADED);
-    if (rc < 0)
+    if (rc < 0) {
+        free_settings(fresh);
         return rc;
-    rc = pc_server_run_on_writer(s, set_trust, draft);
-    return rc < 0 ? pc_fail(why, rc, "no memory for the new keys") : 0;
+    }
+    in.settings = fresh;
+    rc = pc_server_run_on_writer(s, install, &in);
+    if (rc == 0 && fresh)
+        s->settings = fresh;
+    return rc;
 }
 
-static void publish_settings(struct pc_server *s, struct pc_settings *fresh)
-{
-    struct pc_settings *old = s->settings;
-    pc_rcu_publish(&s->settings, fresh);
-    /* What the server started with stays: listeners and limits point into it. */
-    if (old->config == s->started_as)
-        return;
-    pc_rcu_online();
-    pc_rcu_retire(&old->head, retire_settings);
-    pc_rcu_offline();
-}
-
-static void watch_file(int inotify_fd, const char *path)
-{
-    char dir[4096];
-    const char *slash = path ? strrchr(path, '/') : NULL;
-    if (!path || !path[0])
-        return;
-    /* The folder, because files are replaced by renaming (and by symbolic links in Kubernetes). */
-    snprintf(dir, sizeof dir, "%.*s", slash ? (int)(slash - path) : 1, slash ? path : ".");
-    inotify_add_watch(inotify_fd, dir[0] ? dir : "/",
-                      IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_ONLYDIR);
-}
-
-static void watch_keys(struct control *c)
+/* Again after each reload: paths may be others, and links may lead elsewhere. */
+static void watch_files(struct control *c)
 {
     const struct pc_config *config = c->server.settings->config;
-    for (unsigned i = 0; i < config->issuer_count; i++) {
-        watch_file(c->inotify_fd, config->issuers[i].jwks_file);
-        watch_file(c->inotify_fd, config->issuers[i].hmac_secret_file);
+    int rc = 0;
+    pc_watch_clear(c->watch, PC_WATCH_KEYS);
+    for (unsigned i = 0; i < config->issuer_count && rc == 0; i++) {
+        rc = pc_watch_add(c->watch, PC_WATCH_KEYS, config->issuers[i].jwks_file);
+        if (rc == 0)
+            rc = pc_watch_add(c->watch, PC_WATCH_KEYS, config->issuers[i].hmac_secret_file);
     }
+    if (rc < 0)
+        pc_log_event(PC_LOG_WARN, "not_watched", "changed files will only be read at a reload: %s",
+                     pc_strerror(rc));
 }
 
 static void tell_restart(const struct pc_config *running, const struct pc_config *fresh)
@@ -214,15 +208,12 @@ static int do_reload(struct pc_server *s, struct pc_why *why)
     int rc = load_settings(&control_of(s)->options.config, &fresh, why);
     if (rc < 0)
         return rc;
-    rc = reload_trust(s, fresh->config, why);
-    if (rc < 0) {
-        free_settings(fresh);
+    rc = install_all(s, fresh->config, fresh, why);
+    if (rc < 0)
         return rc;
-    }
     pc_log_set_level(s->logger, (enum pc_log_level)fresh->config->log.level);
     tell_restart(s->started_as, fresh->config);
-    publish_settings(s, fresh);
-    watch_keys(control_of(s));
+    watch_files(control_of(s));
     return 0;
 }
 
@@ -252,53 +243,27 @@ int pc_server_reload(struct pc_server *s, struct pc_why *why)
     return rc;
 }
 
-/* ---- key files ---- */
+/* ---- changed files ---- */
 
-/* Whether a file of this name may be (or lead to) a key file. Names that begin with ".." are the
- * links by which Kubernetes replaces a whole folder. */
-static bool concerns_keys(const struct pc_config *config, const char *name)
-{
-    if (strncmp(name, "..", 2) == 0)
-        return true;
-    for (unsigned i = 0; i < config->issuer_count; i++) {
-        const char *paths[] = {config->issuers[i].jwks_file, config->issuers[i].hmac_secret_file};
-        for (size_t k = 0; k < PC_COUNT(paths); k++) {
-            const char *slash = paths[k] ? strrchr(paths[k], '/') : NULL;
-            if (paths[k] && strcmp(slash ? slash + 1 : paths[k], name) == 0)
-                return true;
-        }
-    }
-    return false;
-}
-
-/* Empties the queue of events; whether one of them concerns a key file, or may have. */
-static bool read_events(const struct control *c)
-{
-    char events[4096] __attribute__((aligned(8)));
-    bool concerned = false;
-    ssize_t n;
-    while ((n = read(c->inotify_fd, events, sizeof events)) > 0) {
-        for (ssize_t at = 0; at < n;) {
-            const struct inotify_event *e = (const void *)(events + at);
-            concerned |= e->mask & IN_Q_OVERFLOW ||
-                         (e->len && concerns_keys(c->server.settings->config, e->name));
-            at += (ssize_t)(sizeof *e + e->len);
-        }
-    }
-    return concerned;
-}
-
-/* What changes while recovery runs is read when it has ended. */
-static void reload_touched_keys(struct control *c)
+static void reload_keys(struct control *c)
 {
     struct pc_why why = {{0}};
-    if (!c->keys_touched || !pc_writer_ready(c->server.writer))
-        return;
-    c->keys_touched = false;
-    if (reload_trust(&c->server, c->server.settings->config, &why) < 0)
+    if (install_all(&c->server, c->server.settings->config, NULL, &why) < 0)
         pc_log_event(PC_LOG_ERROR, "keys_refused", "%s; the old keys stay", why.text);
     else
         pc_log_event(PC_LOG_INFO, "keys_reloaded", "key files were read again");
+}
+
+/* What changes while recovery runs is read when it has ended. */
+static void reload_touched(struct control *c)
+{
+    c->touched |= pc_watch_due(c->watch, pc_clock_mono_ns());
+    if (!c->touched || !pc_writer_ready(c->server.writer))
+        return;
+    if (c->touched & PC_WATCH_BIT(KEYS))
+        reload_keys(c);
+    c->touched = 0;
+    watch_files(c);
 }
 
 /* ---- listeners ---- */
@@ -399,6 +364,15 @@ static void give_back(void *ctx, struct pc_job *job)
     PC_ASSERT(posted);
 }
 
+/* There is always a place for the one nudge of a core that can be under way. */
+static void post_nudge(void *ctx, unsigned core, void *nudge)
+{
+    struct pc_server *s = ctx;
+    bool posted = pc_core_post(pc_loop_core(s->loop, core), PC_PRODUCER_WRITER(s), nudge);
+    PC_ASSERT(posted);
+    pc_core_notify(pc_loop_core(s->loop, core));
+}
+
 static void wake(void *ctx, unsigned producer)
 {
     struct pc_server *s = ctx;
@@ -423,6 +397,7 @@ static int start_writer(struct control *c, const struct pc_identity *id, struct 
         .producers = s->cores + 1,
         .queue_jobs = (uint32_t)config->limits.writer_queue,
         .tables = s->tables,
+        .events = s->events,
         .give_back = give_back,
         .wake = wake,
         .ctx = s,
@@ -451,13 +426,26 @@ static int make_tables(struct control *c, struct pc_identity *id, struct pc_why 
     if (rc < 0)
         return rc;
     pc_trust_seal(trust, NULL);
-    rc = pc_tables_new(trust, &s->tables, why);
+    rc = pc_tables_new(trust, s->first_settings, release_settings, &s->tables, why);
     if (rc < 0) {
         pc_trust_free(trust);
         return rc;
     }
     memcpy(s->tables->fingerprint_key, id->fingerprint_key, sizeof id->fingerprint_key);
     return 0;
+}
+
+static int make_events(struct pc_server *s)
+{
+    struct pc_events_options o = {
+        .cores = s->cores,
+        .epoch = pc_random_u64(),
+        .flag_bytes = PC_EVENTS_FLAG_BYTES,
+        .revocation_bytes = PC_EVENTS_REVOCATION_BYTES,
+        .post = post_nudge,
+        .ctx = s,
+    };
+    return pc_events_new(&o, &s->events);
 }
 
 static int make_process(struct control *c, struct pc_why *why)
@@ -482,6 +470,8 @@ static int make_process(struct control *c, struct pc_why *why)
     int rc = pc_metrics_create(s->cores, &names, &s->metrics);
     if (rc == 0)
         rc = pc_offload_new(s->cores, &s->offload);
+    if (rc == 0)
+        rc = make_events(s);
     return rc < 0 ? pc_fail(why, rc, "cannot start: %s", pc_strerror(rc)) : 0;
 }
 
@@ -493,8 +483,9 @@ static int make_loop(struct control *c, struct pc_why *why)
         .cores = s->cores,
         .cpus = pc_cpus_to_pin(config, s->cores, c->cpus) ? c->cpus : NULL,
         .extra_producers = PC_EXTRA_PRODUCERS,
+        /* The writer's answers, and its nudge (writer/events.h I3). */
         .mailbox_entries =
-            (unsigned)pc_max_u64(config->limits.writer_queue, 2 * PC_OFFLOAD_ENTRIES),
+            (unsigned)pc_max_u64(config->limits.writer_queue, 2 * PC_OFFLOAD_ENTRIES) + 1,
         .connections_max = (unsigned)(config->limits.max_connections / s->cores + 1),
         .output_max_bytes = config->http.output_buffer_bytes,
         .overload_ms = (unsigned)config->limits.queue_delay_ms,
@@ -512,6 +503,20 @@ static int make_loop(struct control *c, struct pc_why *why)
     }
     o.listener_count = c->listener_count;
     return pc_loop_new(&o, &s->loop, why);
+}
+
+/* What the main thread sleeps on, but for signals: their descriptor comes when it runs. */
+static int make_main_ring(struct control *c, struct pc_why *why)
+{
+    int rc = pc_watch_new(&c->watch);
+    if (rc < 0)
+        return pc_fail(why, rc, "cannot watch files: %s", pc_strerror(rc));
+    rc = pc_main_ring_open(&c->ring, why);
+    if (rc < 0)
+        return rc;
+    pc_main_ring_add(&c->ring, pc_watch_fd(c->watch));
+    pc_main_ring_add(&c->ring, pc_waker_fd(pc_offload_waker(c->server.offload)));
+    return 0;
 }
 
 /* What runs, with what: the first thing to read in any report. */
@@ -560,7 +565,7 @@ static void wait_for_cores(struct pc_server *s)
         pc_offload_run(s);
         pc_waker_prepare(waker);
         if (pc_offload_empty(s->offload, s->cores) && !atomic_load(&j.joined))
-            pc_waker_wait(waker, POLL_MS * INT64_C(1000000));
+            pc_waker_wait(waker, TICK_MS * INT64_C(1000000));
         pc_waker_finish(waker);
     }
     pthread_join(thread, NULL);
@@ -590,13 +595,13 @@ int pc_server_start(const struct pc_server_options *o, struct pc_server **ret_s,
         return pc_fail(why, -ENOMEM, "no memory");
     struct pc_server *s = &c->server;
     c->options = *o;
-    c->inotify_fd = inotify_init1(IN_NONBLOCK | IN_CLOEXEC);
     pc_rcu_thread_register();
     pc_rcu_offline();
-    int rc = load_settings(&o->config, &s->settings, why);
+    int rc = load_settings(&o->config, &s->first_settings, why);
     if (rc == 0) {
+        s->first_settings->kept = true;
+        s->settings = s->first_settings;
         s->started_as = s->settings->config;
-        s->first_settings = s->settings;
         rc = start_logging(s, why);
     }
     if (rc == 0)
@@ -605,6 +610,8 @@ int pc_server_start(const struct pc_server_options *o, struct pc_server **ret_s,
         rc = make_process(c, why);
     if (rc == 0)
         rc = make_loop(c, why);
+    if (rc == 0)
+        rc = make_main_ring(c, why);
     if (rc == 0)
         rc = start_writer(c, &id, why);
     /* With sockets of a supervisor's connections wait in the backlog until recovery is complete:
@@ -615,7 +622,7 @@ int pc_server_start(const struct pc_server_options *o, struct pc_server **ret_s,
         pc_server_free(s);
         return rc;
     }
-    watch_keys(c);
+    watch_files(c);
     log_start(s);
     *ret_s = s;
     return 0;
@@ -659,24 +666,21 @@ static bool handle_signals(struct control *c, int signal_fd)
     return stop;
 }
 
-static void wait_for_something(struct control *c, int signal_fd)
+static void wait_for_something(struct control *c)
 {
     struct pc_server *s = &c->server;
     struct pc_waker *waker = pc_offload_waker(s->offload);
-    struct pollfd fds[] = {
-        {signal_fd,          POLLIN, 0},
-        {c->inotify_fd,      POLLIN, 0},
-        {pc_waker_fd(waker), POLLIN, 0}
-    };
-    pc_waker_prepare(waker);
     /* While recovery runs its end is awaited in short steps. */
-    int timeout = !c->announced ? 10 : POLL_MS;
+    int64_t timeout_ns = (c->announced ? TICK_MS : RECOVERY_TICK_MS) * INT64_C(1000000);
+    int64_t due_ns = pc_watch_wait_ns(c->watch, pc_clock_mono_ns());
+    if (due_ns >= 0)
+        timeout_ns = pc_min_i64(timeout_ns, due_ns);
+    pc_waker_prepare(waker);
     if (pc_offload_empty(s->offload, s->cores))
-        poll(fds, PC_COUNT(fds), timeout);
+        pc_main_ring_wait(&c->ring, timeout_ns);
     pc_waker_finish(waker);
     pc_waker_drain(waker);
-    if (fds[1].revents)
-        c->keys_touched |= read_events(c);
+    pc_watch_read(c->watch, pc_clock_mono_ns());
 }
 
 static int stop(struct control *c, int signal_fd)
@@ -700,6 +704,7 @@ static int stop(struct control *c, int signal_fd)
 int pc_server_run(struct pc_server *s, int signal_fd, struct pc_why *why)
 {
     struct control *c = control_of(s);
+    pc_main_ring_add(&c->ring, signal_fd);
     for (;;) {
         int rc = announce(c, why);
         if (rc < 0) {
@@ -707,8 +712,8 @@ int pc_server_run(struct pc_server *s, int signal_fd, struct pc_why *why)
             pc_writer_stop(s->writer);
             return 1;
         }
-        wait_for_something(c, signal_fd);
-        reload_touched_keys(c);
+        wait_for_something(c);
+        reload_touched(c);
         pc_offload_run(s);
         if (handle_signals(c, signal_fd))
             return stop(c, signal_fd);
@@ -730,15 +735,15 @@ void pc_server_free(struct pc_server *s)
     pc_rcu_barrier();
     pc_tables_free(s->tables);
     pc_offload_free(s->offload);
+    pc_events_free(s->events);
     pc_log_close(s->logger);
     if (s->metrics)
         pc_metrics_destroy(s->metrics);
     free(s->workers);
     free(s->hash_key);
-    if (s->settings != s->first_settings)
-        free_settings(s->first_settings);
-    free_settings(s->settings);
-    close(c->inotify_fd);
+    free_settings(s->first_settings);
+    pc_watch_free(c->watch);
+    pc_main_ring_close(&c->ring);
     pc_rcu_online();
     pc_rcu_thread_unregister();
     free(c);

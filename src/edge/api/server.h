@@ -5,7 +5,7 @@
  * handles signals, reloads and whatever a core may not wait for (offload.h).
  *
  * I1  struct pc_server is constant while cores run, but for what its members guard themselves and
- *     `settings`, which the main thread publishes by RCU.
+ *     `settings`, which is the main thread's own; cores read the view's.
  * I2  struct pc_worker belongs to its core's thread alone. */
 #ifndef PC_API_SERVER_H
 #define PC_API_SERVER_H
@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/random.h"
+#include "edge/api/events.h"
 #include "edge/jose/jwt.h"
 #include "edge/loop/conn.h"
 #include "edge/loop/core.h"
@@ -36,12 +37,12 @@
 /* A token's claims and rendered identity headers, when too large for the cache. */
 #define PC_WORKER_BLOB_BYTES (40u << 10)
 
-/* What a reload replaces: published by the main thread, read by cores once per use. */
+/* What a reload replaces: built by the main thread, published by the writer in a view. */
 struct pc_settings {
-    struct pc_rcu_head head;
     struct pc_config *config;
     struct pc_admin_tokens admins;
     bool have_admins;
+    bool kept; /* what the server started with: listeners and limits point into it to the end */
 };
 
 /* One listener's constants; pc_listener.user points here. */
@@ -53,7 +54,7 @@ struct pc_listener_info {
 struct pc_offload_queue;
 
 struct pc_server {
-    struct pc_settings *settings;       /* I1 */
+    const struct pc_settings *settings; /* I1: the newest */
     struct pc_settings *first_settings; /* kept until the end: started_as points into them */
     const struct pc_config *started_as; /* the configuration at start */
     struct pc_logger *logger;
@@ -62,6 +63,7 @@ struct pc_server {
     struct pc_loop *loop;
     struct pc_metrics *metrics;
     struct pc_offload_queue *offload;
+    struct pc_events *events; /* what the writer tells, for /v1/events */
     struct pc_token_hash_key *hash_key;
     struct pc_worker *workers; /* [cores] */
     unsigned cores;
@@ -86,19 +88,25 @@ struct pc_worker {
     struct pc_json_token *json; /* [PC_WORKER_JSON_TOKENS] */
     struct pc_cached_token uncached;
     struct pc_resp_command *resp;
+    struct pc_event_streams streams;       /* of /v1/events */
     uint32_t jobs_under_way;               /* given to the writer, not yet back */
     uint32_t pushed;                       /* in this turn: the writer is woken at its end */
     uint32_t http_requests, resp_commands; /* answered in this turn */
 };
 
+static inline const struct pc_view *pc_server_view(const struct pc_server *s)
+{
+    return pc_tables_view(s->tables);
+}
+
 static inline const struct pc_settings *pc_server_settings(const struct pc_server *s)
 {
-    return pc_rcu_load(&s->settings);
+    return pc_server_view(s)->settings;
 }
 
 static inline const struct pc_trust *pc_server_trust(const struct pc_server *s)
 {
-    return pc_rcu_load(&s->tables->trust);
+    return pc_server_view(s)->trust;
 }
 
 static inline struct pc_worker *pc_worker_of(const struct pc_conn *c)

@@ -3,54 +3,25 @@
  * a key set, so that one path judges all keys. */
 #include "edge/api/trust_load.h"
 
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/base64url.h"
 #include "base/log.h"
 #include "base/secret.h"
+#include "edge/api/load_file.h"
 
 static void warn(void *arg, const char *text)
 {
     pc_log_event(PC_LOG_WARN, "jwks_warning", "issuer %s: %s", (const char *)arg, text);
 }
 
-static int read_file(const char *path, uint8_t *buf, size_t cap, size_t *ret_n, struct pc_why *why)
-{
-    struct stat st;
-    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-    if (fd < 0)
-        return pc_fail(why, -errno, "cannot open %s: %s", path, pc_strerror(errno));
-    int rc = 0;
-    size_t n = 0;
-    if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-        rc = pc_fail(why, -EINVAL, "%s is not a regular file", path);
-    while (rc == 0 && n < cap) {
-        ssize_t got = read(fd, buf + n, cap - n);
-        if (got < 0)
-            rc = pc_fail(why, -errno, "cannot read %s: %s", path, pc_strerror(errno));
-        if (got <= 0)
-            break;
-        n += (size_t)got;
-    }
-    close(fd);
-    if (rc == 0 && n == cap)
-        rc = pc_fail(why, PC_E_TOO_LARGE, "%s is larger than %zu bytes", path, cap - 1);
-    *ret_n = n;
-    return rc;
-}
-
 static int load_jwks(const struct pc_config_issuer *i, struct pc_jwks **ret, struct pc_why *why)
 {
     struct pc_why inner = {{0}};
     size_t n = 0;
-    uint8_t *text = malloc(PC_JWKS_BYTES_MAX + 1);
-    if (!text)
-        return pc_fail(why, -ENOMEM, "no memory to read keys");
-    int rc = read_file(i->jwks_file, text, PC_JWKS_BYTES_MAX + 1, &n, &inner);
+    uint8_t *text = NULL;
+    int rc = pc_load_file(i->jwks_file, PC_JWKS_BYTES_MAX, &text, &n, &inner);
     if (rc == 0)
         rc = pc_jwks_parse(pc_bytes_of(text, n), i->allow_hmac, warn, (void *)(uintptr_t)i->name,
                            ret, &inner);

@@ -131,6 +131,7 @@ static void turn_end(struct pc_core *core)
 {
     struct pc_worker *w = core->user;
     record_latency(w);
+    pc_event_streams_turn_end(w);
     if (w->pushed) {
         w->pushed = 0;
         pc_writer_notify(w->server->writer);
@@ -149,6 +150,10 @@ static void message(struct pc_core *core, unsigned producer, void *msg)
 {
     struct pc_worker *w = core->user;
     if (producer == PC_PRODUCER_WRITER(w->server)) {
+        if (PC_UNLIKELY(msg == pc_events_nudge(w->server->events, core->index))) {
+            pc_event_streams_nudged(w);
+            return;
+        }
         struct pc_job *job = msg;
         PC_ASSERT(w->jobs_under_way > 0);
         w->jobs_under_way--;

@@ -168,7 +168,7 @@ static int set_up(struct ring *r, const struct ring_config *config, struct pc_wh
         r->enter_flags |= ENTER_NO_IOWAIT;
         r->features |= PC_FEATURE_NO_IOWAIT;
     }
-    return lend_buffers(r, config, why);
+    return config->recv_buffers ? lend_buffers(r, config, why) : 0;
 }
 
 int ring_open(struct ring *r, const struct ring_config *config, struct pc_why *why)

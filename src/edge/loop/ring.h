@@ -19,7 +19,7 @@
 
 struct ring_config {
     unsigned entries;
-    unsigned recv_buffers;
+    unsigned recv_buffers; /* 0: none are lent */
     unsigned recv_buffer_bytes;
     uint32_t masked_features;
     const struct pc_loop_faults *faults;

@@ -43,9 +43,9 @@ int pc_ip_tree_new(uint32_t n, bool wide, struct pc_ip_tree *ret_t)
 static void put(struct pc_ip_tree *t, unsigned level, size_t index, uint64_t key)
 {
     if (t->wide)
-        ((uint64_t *)t->level[level])[index] = key;
+        ((uint64_t *)t->level[level])[index] = key ^ PC_IP_WIDE_BIAS;
     else
-        ((uint32_t *)t->level[level])[index] = (uint32_t)key;
+        ((uint32_t *)t->level[level])[index] = (uint32_t)key ^ PC_IP_NARROW_BIAS;
 }
 
 void pc_ip_tree_set(struct pc_ip_tree *t, uint32_t index, uint64_t key)

@@ -33,7 +33,7 @@ struct pc_top_entry {
     int64_t last_ms;        /* wall time */
     char policy[PC_TOP_POLICY_MAX + 1];
     char key[PC_TOP_TEXT_MAX + 1];
-};
+} __attribute__((aligned(8)));
 
 struct pc_top_keys;
 

@@ -103,34 +103,49 @@ static void stamp_clear(struct pc_change *c, const struct pc_revocation_state *b
     c->expires_at_ms = never_as_zero(pc_max_i64(before->expires_at_ms, lasts));
 }
 
-int pc_writer_stamp(struct pc_writer *w, struct pc_job_item *item)
+/* What was there before is asked only of revocations, whose stamp depends on it. */
+static void stamp_revocation(struct pc_writer *w, struct pc_job_item *item, int64_t wall_ms)
 {
     struct pc_change *c = &item->change;
-    const struct pc_trust *trust = pc_rcu_load(&w->tables->trust);
     struct pc_revocation_state before;
-    struct issuer_terms terms = terms_of(trust, c->issuer);
-    int64_t wall_ms = pc_writer_wall(w);
-    PC_ASSERT(c->kind > PC_KIND_NONE && c->kind < PC_KIND_COUNT);
-    state_before(w, c, &before);
-    c->node = w->node;
-    c->incarnation = w->incarnation;
-    c->sequence = ++w->sequence;
-    c->hlc = pc_hlc_next(&w->hlc, wall_ms);
-    c->remote = false;
+    struct issuer_terms terms = terms_of(pc_tables_trust(w->tables), c->issuer);
     int64_t now_ms = pc_hlc_ms(c->hlc);
+    state_before(w, c, &before);
     item->was_refused =
         before.refused && wall_ms < pc_add_sat_i64(before.expires_at_ms, terms.skew_ms);
     if (c->op == PC_OP_REVOKE)
         stamp_revoke(c, &before, &terms, now_ms);
     else
         stamp_clear(c, &before, &terms, now_ms);
+}
+
+int pc_writer_stamp(struct pc_writer *w, struct pc_job_item *item)
+{
+    struct pc_change *c = &item->change;
+    int64_t wall_ms = pc_writer_wall(w);
+    PC_ASSERT(pc_kind_takes(c->kind, c->op));
+    c->node = w->node;
+    c->incarnation = w->incarnation;
+    c->sequence = ++w->sequence;
+    c->hlc = pc_hlc_next(&w->hlc, wall_ms);
+    c->remote = false;
+    if (pc_kind_is_revocation(c->kind))
+        stamp_revocation(w, item, wall_ms);
+    else
+        c->at_ms = pc_hlc_ms(c->hlc);
     PC_ASSERT(c->at_ms > 0);
     return 0;
 }
 
 void pc_room_add(struct pc_room *room, const struct pc_change *c)
 {
-    if (pc_scopes_holds(c->kind))
+    if (c->kind == PC_KIND_FLAG)
+        room->flags++;
+    else if (c->kind == PC_KIND_IP_RULE)
+        room->ip_rules++;
+    else if (c->kind == PC_KIND_ADMIN)
+        return;
+    else if (pc_scopes_holds(c->kind))
         room->scopes++;
     else if (pc_kind_has_cutoff(c->kind))
         room->cutoffs++;
@@ -147,7 +162,11 @@ int pc_writer_reserve(struct pc_writer *w, const struct pc_room *room)
     if (!pc_revocations_has_room(w->tables->ids, room->ids) ||
         !pc_revocations_has_room(w->tables->cutoffs, room->cutoffs))
         return -ENOMEM;
-    return room->publish ? pc_writer_reserve_publish(w) : 0;
+    if (room->publish)
+        rc = pc_writer_reserve_publish(w);
+    else if (room->flags || room->ip_rules)
+        rc = pc_writer_reserve_view(w);
+    return rc;
 }
 
 static void apply_entry(struct pc_writer *w, struct pc_revocations *t, const struct pc_change *c)
@@ -163,6 +182,8 @@ static void apply_entry(struct pc_writer *w, struct pc_revocations *t, const str
 bool pc_writer_apply(struct pc_writer *w, const struct pc_change *c)
 {
     struct pc_revocations *t = pc_tables_of(w->tables, c->kind);
+    if (!pc_kind_is_revocation(c->kind)) /* registers are drafted as a whole: rules.c */
+        return false;
     if (!t)
         return pc_scopes_merge(&w->scopes, c);
     apply_entry(w, t, c);
@@ -221,67 +242,85 @@ static void work_in_scopes(const struct pc_writer *w, struct pc_trust *draft)
     draft->wildcard_kinds = w->wildcard;
 }
 
-struct retired_trust {
-    struct pc_rcu_head head;
-    struct pc_trust *trust;
-};
-
 static void free_retired(struct pc_rcu_head *head)
 {
-    struct retired_trust *r = PC_CONTAINER_OF(head, struct retired_trust, head);
-    pc_trust_free(r->trust);
-    free(r);
+    struct pc_view *v = PC_CONTAINER_OF(head, struct pc_view, head);
+    pc_parts_free(&v->dead);
+    free(v);
 }
 
-static int reserve_retired(struct pc_writer *w)
+int pc_writer_reserve_view(struct pc_writer *w)
 {
-    if (!w->spare_retired)
-        w->spare_retired = malloc(sizeof(struct retired_trust));
-    return w->spare_retired ? 0 : -ENOMEM;
+    if (!w->spare_view)
+        w->spare_view = calloc(1, sizeof *w->spare_view);
+    return w->spare_view ? 0 : -ENOMEM;
 }
 
 int pc_writer_reserve_publish(struct pc_writer *w)
 {
-    int rc = reserve_retired(w);
+    int rc = pc_writer_reserve_view(w);
     if (rc == 0 && !w->spare_draft)
-        rc = pc_trust_clone(pc_rcu_load(&w->tables->trust), &w->spare_draft);
+        rc = pc_trust_clone(pc_tables_trust(w->tables), &w->spare_draft);
     return rc;
 }
 
-void pc_writer_publish(struct pc_writer *w, struct pc_trust *base)
+/* Works what was revoked into a new trust snapshot; made from what is replaced, the clone in
+ * reserve is of no use any more. */
+static void finish_trust(struct pc_writer *w, struct pc_trust *draft)
 {
-    struct pc_trust *old = pc_rcu_load(&w->tables->trust);
-    struct pc_trust *draft = base ? base : w->spare_draft;
-    struct retired_trust *retired = w->spare_retired;
-    /* A durable Change that cannot be shown must not be acknowledged: both were reserved. */
-    PC_ASSERT(draft != NULL && retired != NULL);
-    if (base)
-        pc_trust_free(w->spare_draft); /* made from what is replaced now */
+    const struct pc_trust *old = pc_tables_trust(w->tables);
+    if (draft != w->spare_draft)
+        pc_trust_free(w->spare_draft);
     w->spare_draft = NULL;
-    w->spare_retired = NULL;
     work_in_scopes(w, draft);
     pc_trust_seal(draft, old);
     PC_ASSERT(draft->generation >= old->generation);
-    pc_rcu_publish(&w->tables->trust, draft);
     pc_metric_set(w->o.metrics, PC_M_TRUST_GENERATION, draft->generation);
-    retired->trust = old;
-    pc_rcu_retire(&retired->head, free_retired);
 }
 
-int pc_writer_set_trust(struct pc_writer *w, struct pc_trust *trust)
+/* One member: the fresh one goes into the new view and the old one dies with the old view. */
+#define REPLACE(member)                                                                            \
+    do {                                                                                           \
+        if (fresh->member) {                                                                       \
+            old->dead.member = old->parts.member;                                                  \
+            v->parts.member = fresh->member;                                                       \
+        }                                                                                          \
+    } while (0)
+
+void pc_writer_publish(struct pc_writer *w, const struct pc_parts *fresh)
 {
-    int rc = reserve_retired(w);
-    if (rc < 0)
-        pc_trust_free(trust);
-    else
-        pc_writer_publish(w, trust);
-    return rc;
+    struct pc_view *old = pc_rcu_load(&w->tables->view), *v = w->spare_view;
+    /* A durable Change that cannot be shown must not be acknowledged: it was reserved. */
+    PC_ASSERT(v != NULL);
+    w->spare_view = NULL;
+    if (fresh->trust)
+        finish_trust(w, fresh->trust);
+    v->parts = old->parts;
+    REPLACE(trust);
+    REPLACE(flags);
+    REPLACE(ip_sets);
+    REPLACE(settings);
+    if (fresh->settings) {
+        old->dead.free_settings = old->parts.free_settings;
+        v->parts.free_settings = fresh->free_settings;
+    }
+    v->trust = v->parts.trust;
+    v->flags = v->parts.flags;
+    v->ip_sets = v->parts.ip_sets;
+    v->settings = v->parts.settings;
+    PC_ASSERT(v->trust && v->flags && v->ip_sets);
+    pc_rcu_publish(&w->tables->view, v);
+    /* What recovery brings back is no news. */
+    if (fresh->flags && w->o.events &&
+        atomic_load_explicit(&w->state, memory_order_relaxed) != PC_WRITER_RECOVERING)
+        pc_events_add_flags(w->o.events, old->flags, v->flags);
+    pc_rcu_retire(&old->head, free_retired);
 }
 
 void pc_writer_look_up(struct pc_writer *w, const struct pc_change *c,
                        struct pc_revocation_state *ret_state)
 {
-    int64_t skew_ms = terms_of(pc_rcu_load(&w->tables->trust), c->issuer).skew_ms;
+    int64_t skew_ms = terms_of(pc_tables_trust(w->tables), c->issuer).skew_ms;
     state_before(w, c, ret_state);
     ret_state->refused &= pc_writer_wall(w) < pc_add_sat_i64(ret_state->expires_at_ms, skew_ms);
 }

@@ -62,6 +62,15 @@ static int encode_scopes(struct pc_writer *w)
     return 0;
 }
 
+static int encode_registers(struct pc_writer *w)
+{
+    struct pc_background *bg = &w->background;
+    free(bg->registers);
+    bg->registers = NULL;
+    bg->registers_n = 0;
+    return pc_rules_encode(w, &bg->registers, &bg->registers_n);
+}
+
 /* Makes everything applied so far durable and notes what the snapshot will stand for. */
 static int begin_snapshot(struct pc_writer *w)
 {
@@ -69,6 +78,8 @@ static int begin_snapshot(struct pc_writer *w)
     int rc = pc_journal_sync(w->journal, &bg->position);
     if (rc == 0)
         rc = encode_scopes(w);
+    if (rc == 0)
+        rc = encode_registers(w);
     if (rc < 0)
         return rc;
     PC_ASSERT(bg->position == pc_journal_appended(w->journal));
@@ -99,23 +110,24 @@ static int export_table(struct pc_snapshot_writer *s, const struct pc_revocation
     }
 }
 
-/* Scopes in blocks that end between two Changes. */
-static int write_scopes(struct pc_snapshot_writer *s, const struct pc_background *bg)
+/* Encoded Changes in blocks that end between two of them. */
+static int write_changes(struct pc_snapshot_writer *s, enum pc_section section,
+                         const uint8_t *changes, size_t total)
 {
     size_t start = 0, at = 0;
-    while (at < bg->scopes_n) {
+    while (at < total) {
         uint32_t n;
-        memcpy(&n, bg->scopes + at, sizeof n);
+        memcpy(&n, changes + at, sizeof n);
         size_t end = at + sizeof n + n;
         if (end - start > PC_SNAPSHOT_BLOCK_BYTES_MAX) {
-            int rc = pc_snapshot_block(s, PC_SECTION_SCOPES, bg->scopes + start, at - start);
+            int rc = pc_snapshot_block(s, (uint32_t)section, changes + start, at - start);
             if (rc < 0)
                 return rc;
             start = at;
         }
         at = end;
     }
-    return at > start ? pc_snapshot_block(s, PC_SECTION_SCOPES, bg->scopes + start, at - start) : 0;
+    return at > start ? pc_snapshot_block(s, (uint32_t)section, changes + start, at - start) : 0;
 }
 
 static int write_blocks(struct pc_writer *w, struct pc_snapshot_writer *s)
@@ -126,7 +138,9 @@ static int write_blocks(struct pc_writer *w, struct pc_snapshot_writer *s)
         return -ENOMEM;
     int rc = pc_snapshot_block(s, PC_SECTION_META, &bg->meta, sizeof bg->meta);
     if (rc == 0)
-        rc = write_scopes(s, bg);
+        rc = write_changes(s, PC_SECTION_SCOPES, bg->scopes, bg->scopes_n);
+    if (rc == 0)
+        rc = write_changes(s, PC_SECTION_REGISTERS, bg->registers, bg->registers_n);
     if (rc == 0)
         rc = export_table(s, w->tables->ids, PC_SECTION_IDS, buf);
     if (rc == 0)

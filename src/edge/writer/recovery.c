@@ -5,6 +5,7 @@
 #include "edge/writer/writer_private.h"
 
 #include <inttypes.h>
+#include <stdlib.h>
 #include <unistd.h>
 
 #include "base/log.h"
@@ -15,11 +16,70 @@
 /* Records between two quiescent states, so that retired segments are given back meanwhile. */
 #define QUIESCENT_EVERY 1024
 
+/* Registers of one kind that wait to be merged: one by one they would be copied each time. */
+#define STAGED_MAX       1024
+#define STAGED_BYTES_MAX (1u << 20)
+
+struct stage {
+    enum pc_kind kind;
+    size_t n;
+    struct pc_register *at; /* [STAGED_MAX] */
+    struct pc_buf bytes;
+};
+
 struct recovery {
     struct pc_writer *w;
     struct pc_why *why;
     uint64_t records;
+    struct stage flags, ip_rules;
 };
+
+static int make_stage(struct stage *s, enum pc_kind kind)
+{
+    s->kind = kind;
+    s->at = malloc(STAGED_MAX * sizeof *s->at);
+    s->bytes = pc_buf_of(malloc(STAGED_BYTES_MAX), STAGED_BYTES_MAX);
+    return s->at && s->bytes.p ? 0 : -ENOMEM;
+}
+
+static void free_stage(struct stage *s)
+{
+    free(s->at);
+    free(s->bytes.p);
+}
+
+static int merge_stage(struct pc_writer *w, struct stage *s)
+{
+    int rc = s->n ? pc_rules_merge(w, s->kind, s->at, s->n) : 0;
+    s->n = 0;
+    s->bytes.len = 0;
+    return rc;
+}
+
+static struct pc_bytes keep(struct stage *s, struct pc_bytes text)
+{
+    struct pc_bytes kept = pc_bytes_of(s->bytes.p + s->bytes.len, text.n);
+    pc_buf_bytes(&s->bytes, text);
+    PC_ASSERT(!s->bytes.overflow);
+    return kept;
+}
+
+static int stage(struct pc_writer *w, struct stage *s, const struct pc_change *c)
+{
+    struct pc_register *r;
+    if (s->n == STAGED_MAX || s->bytes.cap - s->bytes.len < PC_CHANGE_ENCODED_MAX) {
+        int rc = merge_stage(w, s);
+        if (rc < 0)
+            return rc;
+    }
+    r = &s->at[s->n++];
+    *r = pc_rules_register(c);
+    r->key = keep(s, r->key);
+    r->value = keep(s, r->value);
+    r->actor = keep(s, r->actor);
+    r->reason = keep(s, r->reason);
+    return 0;
+}
 
 static int restore_meta(struct recovery *r, struct pc_bytes block)
 {
@@ -44,6 +104,15 @@ static int apply_record(struct recovery *r, struct pc_bytes bytes, uint64_t posi
                        "record %" PRIu64 " is intact but not understood: it was written by a newer "
                        "version",
                        position);
+    if (pc_kind_is_register(c.kind)) {
+        if (!c.remote)
+            pc_hlc_seen(&r->w->hlc, c.hlc);
+        r->records++;
+        /* What was set until the next start ends with this one. */
+        int rc =
+            c.ephemeral ? 0 : stage(r->w, c.kind == PC_KIND_FLAG ? &r->flags : &r->ip_rules, &c);
+        return rc < 0 ? pc_fail(r->why, rc, "no memory to replay record %" PRIu64, position) : 0;
+    }
     struct pc_room room = {0};
     pc_room_add(&room, &c);
     room.publish = false; /* once, at the end */
@@ -63,7 +132,7 @@ static int apply_record(struct recovery *r, struct pc_bytes bytes, uint64_t posi
     return 0;
 }
 
-static int restore_scopes(struct recovery *r, struct pc_bytes block)
+static int restore_changes(struct recovery *r, struct pc_bytes block)
 {
     while (block.n) {
         uint32_t n;
@@ -96,7 +165,8 @@ static int restore_block(struct recovery *r, uint32_t section, struct pc_bytes b
     case PC_SECTION_META: return restore_meta(r, block);
     case PC_SECTION_IDS: return restore_entries(r, r->w->tables->ids, block);
     case PC_SECTION_CUTOFFS: return restore_entries(r, r->w->tables->cutoffs, block);
-    case PC_SECTION_SCOPES: return restore_scopes(r, block);
+    case PC_SECTION_SCOPES:
+    case PC_SECTION_REGISTERS: return restore_changes(r, block);
     default:
         return pc_fail(r->why, PC_E_VERSION,
                        "the snapshot holds section %" PRIu32 ", which this version does not know",
@@ -145,10 +215,41 @@ static void name_key(struct pc_writer *w)
     memcpy(w->key_id, digest, sizeof w->key_id);
 }
 
+/* The first view that reflects what was recovered. */
+static int publish_recovered(struct recovery *r)
+{
+    struct pc_writer *w = r->w;
+    struct pc_parts parts = {0};
+    int rc = merge_stage(w, &r->flags);
+    if (rc == 0)
+        rc = merge_stage(w, &r->ip_rules);
+    if (rc == 0)
+        rc = pc_writer_reserve_publish(w);
+    if (rc < 0)
+        return pc_fail(r->why, rc, "no memory for what was recovered");
+    rc = pc_rules_compile(w, &parts, r->why);
+    if (rc < 0)
+        return rc;
+    parts.trust = w->spare_draft;
+    pc_writer_publish(w, &parts);
+    return 0;
+}
+
+static int recover(struct recovery *r, const struct pc_journal_options *o)
+{
+    struct pc_replay replay = {r, on_snapshot, on_record, on_finding};
+    int rc = make_stage(&r->flags, PC_KIND_FLAG);
+    if (rc == 0)
+        rc = make_stage(&r->ip_rules, PC_KIND_IP_RULE);
+    if (rc < 0)
+        return pc_fail(r->why, rc, "no memory for the recovery");
+    rc = pc_journal_open(o, &replay, &r->w->journal, &r->w->recovered, r->why);
+    return rc < 0 ? rc : publish_recovered(r);
+}
+
 int pc_writer_recover(struct pc_writer *w, struct pc_why *why)
 {
     struct recovery r = {.w = w, .why = why};
-    struct pc_replay replay = {&r, on_snapshot, on_record, on_finding};
     struct pc_journal_options o = {
         .dir = w->o.data_dir,
         .ops = w->o.files,
@@ -162,13 +263,11 @@ int pc_writer_recover(struct pc_writer *w, struct pc_why *why)
     name_key(w);
     w->node = w->o.node;
     w->incarnation = o.incarnation;
-    int rc = pc_journal_open(&o, &replay, &w->journal, &w->recovered, why);
+    int rc = recover(&r, &o);
+    free_stage(&r.flags);
+    free_stage(&r.ip_rules);
     if (rc < 0)
         return rc;
-    rc = pc_writer_reserve_publish(w);
-    if (rc < 0)
-        return pc_fail(why, rc, "no memory for the trust snapshot");
-    pc_writer_publish(w, NULL);
     atomic_store(&w->snapshot_position, w->recovered.snapshot_position);
     w->last_snapshot_ms = pc_writer_wall(w);
     /* What had to be replayed counts towards the next snapshot. */

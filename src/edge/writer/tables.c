@@ -6,29 +6,75 @@
 
 #include "base/siphash.h"
 
-int pc_tables_new(struct pc_trust *trust, struct pc_tables **ret_t, struct pc_why *why)
+static int first_view(struct pc_tables *t, struct pc_trust *trust, struct pc_why *why)
+{
+    struct pc_view *v = calloc(1, sizeof *v);
+    if (!v)
+        return pc_fail(why, -ENOMEM, "no memory for the tables");
+    int rc = pc_ip_configured_new(NULL, 0, &t->no_ip_rules, why);
+    if (rc == 0)
+        rc = pc_flags_compile(NULL, NULL, NULL, &v->parts.flags, why);
+    if (rc == 0)
+        rc = pc_ip_sets_compile(t->no_ip_rules, NULL, &v->parts.ip_sets, why);
+    if (rc < 0) {
+        pc_flags_free(v->parts.flags);
+        free(v);
+        return rc;
+    }
+    v->trust = v->parts.trust = trust;
+    v->flags = v->parts.flags;
+    v->ip_sets = v->parts.ip_sets;
+    t->view = v;
+    return 0;
+}
+
+static int make_revocations(struct pc_tables *t, struct pc_why *why)
 {
     struct pc_revocations_options ids = {.with_cutoff = false};
     struct pc_revocations_options cutoffs = {.with_cutoff = true};
+    int rc = pc_revocations_new(&ids, &t->ids);
+    if (rc == 0)
+        rc = pc_revocations_new(&cutoffs, &t->cutoffs);
+    return rc == 0 ? 0
+                   : pc_fail(why, rc,
+                             "cannot reserve address space for the revocation tables: %s; raise "
+                             "the limit on virtual memory (ulimit -v)",
+                             pc_strerror(rc));
+}
+
+int pc_tables_new(struct pc_trust *trust, struct pc_settings *settings,
+                  void (*free_settings)(struct pc_settings *), struct pc_tables **ret_t,
+                  struct pc_why *why)
+{
     struct pc_tables *t = calloc(1, sizeof *t);
     PC_ASSERT(trust != NULL);
     if (!t)
         return pc_fail(why, -ENOMEM, "no memory for the tables");
-    int rc = pc_revocations_new(&ids, &t->ids);
+    int rc = make_revocations(t, why);
     if (rc == 0)
-        rc = pc_revocations_new(&cutoffs, &t->cutoffs);
+        rc = first_view(t, trust, why);
     if (rc < 0) {
         if (t->ids)
             pc_revocations_free(t->ids);
+        if (t->cutoffs)
+            pc_revocations_free(t->cutoffs);
+        pc_ip_configured_free(t->no_ip_rules);
         free(t);
-        return pc_fail(why, rc,
-                       "cannot reserve address space for the revocation tables: %s; raise the "
-                       "limit on virtual memory (ulimit -v)",
-                       pc_strerror(rc));
+        return rc;
     }
-    t->trust = trust;
+    t->view->settings = t->view->parts.settings = settings;
+    t->view->parts.free_settings = free_settings;
     *ret_t = t;
     return 0;
+}
+
+void pc_parts_free(struct pc_parts *p)
+{
+    pc_trust_free(p->trust);
+    pc_flags_free(p->flags);
+    pc_ip_sets_free(p->ip_sets);
+    if (p->settings && p->free_settings)
+        p->free_settings(p->settings);
 }
 
 void pc_tables_free(struct pc_tables *t)
@@ -37,7 +83,9 @@ void pc_tables_free(struct pc_tables *t)
         return;
     pc_revocations_free(t->ids);
     pc_revocations_free(t->cutoffs);
-    pc_trust_free(t->trust);
+    pc_parts_free(&t->view->parts);
+    free(t->view);
+    pc_ip_configured_free(t->no_ip_rules);
     free(t);
 }
 

@@ -146,7 +146,8 @@ static int stamp_batch(struct pc_writer *w)
     PC_ASSERT(n == w->batch_changes);
     if (room.scopes && !pc_scopes_has_room(&w->scopes, room.scopes))
         return PC_E_FULL;
-    return pc_writer_reserve(w, &room);
+    int rc = pc_writer_reserve(w, &room);
+    return rc == 0 ? pc_rules_draft(w, &room) : rc;
 }
 
 static int sync_journal(struct pc_writer *w)
@@ -183,15 +184,40 @@ static int journal_batch(struct pc_writer *w)
     return 0;
 }
 
-/* Makes the batch visible: tables first, then the trust snapshot. */
+/* Makes the batch visible: tables first, then the view. */
 static void apply_batch(struct pc_writer *w)
 {
+    struct pc_parts parts = {0};
     bool publish = false;
     for (size_t i = 0; i < w->batch_jobs; i++)
         for (uint32_t k = 0; k < w->batch[i]->count; k++)
             publish |= pc_writer_apply(w, &w->batch[i]->items[k].change);
+    pc_rules_take(w, &parts);
     if (publish)
-        pc_writer_publish(w, NULL);
+        parts.trust = w->spare_draft;
+    if (parts.trust || parts.flags || parts.ip_sets)
+        pc_writer_publish(w, &parts);
+}
+
+/* For whoever watches, once it is visible; flags are compared where they are published. */
+static void add_events(struct pc_writer *w)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < w->batch_jobs; i++) {
+        for (uint32_t k = 0; k < w->batch[i]->count; k++, n++)
+            if (pc_kind_is_revocation(w->batch[i]->items[k].change.kind))
+                pc_events_add_revocation(w->o.events, w->records[n]);
+    }
+}
+
+static unsigned metric_of(const struct pc_change *c)
+{
+    if (pc_kind_is_revocation(c->kind))
+        return PC_M_MUTATIONS_TOKEN_REVOKE + ((unsigned)c->kind - 1) * 2 + ((unsigned)c->op - 1);
+    if (c->kind == PC_KIND_ADMIN)
+        return PC_M_MUTATIONS_ADMIN_NOTE;
+    return PC_M_MUTATIONS_FLAG_SET + ((unsigned)c->kind - PC_KIND_FLAG) * 2 +
+           ((unsigned)c->op - PC_OP_SET);
 }
 
 /* A task changes nothing that is counted, whatever its items name. */
@@ -204,11 +230,8 @@ static void count_answer(struct pc_writer *w, const struct pc_job *job)
         return;
     }
     atomic_fetch_add_explicit(&w->changes, job->count, memory_order_relaxed);
-    for (uint32_t k = 0; k < job->count; k++) {
-        const struct pc_change *c = &job->items[k].change;
-        pc_metric_inc(w->o.metrics, PC_M_MUTATIONS_TOKEN_REVOKE + ((unsigned)c->kind - 1) * 2 +
-                                        ((unsigned)c->op - 1));
-    }
+    for (uint32_t k = 0; k < job->count; k++)
+        pc_metric_inc(w->o.metrics, metric_of(&job->items[k].change));
 }
 
 /* Gives every job of the batch back with its result, in order (I3). */
@@ -261,10 +284,14 @@ static void commit_batch(struct pc_writer *w)
         if (pc_journal_failed(w->journal))
             become_read_only(w, "the journal failed");
     }
-    if (rc == 0)
+    if (rc == 0) {
         apply_batch(w);
-    else
+        if (w->o.events)
+            add_events(w);
+    } else {
+        pc_rules_drop(w);
         w->sequence = sequence; /* readers of the sequence rely on it having no holes */
+    }
     atomic_fetch_add_explicit(&w->batches, 1, memory_order_relaxed);
     answer_batch(w, rc);
 }
@@ -284,6 +311,8 @@ static bool work(struct pc_writer *w)
         run_task(w);
     else
         commit_batch(w);
+    if (w->o.events)
+        pc_events_tell(w->o.events);
     return true;
 }
 
@@ -328,7 +357,7 @@ static void reap(struct pc_writer *w)
 {
     int64_t before = pc_clock_guard_expired_before(&w->clock);
     if (before != INT64_MIN)
-        before -= pc_trust_max_skew_ms(pc_rcu_load(&w->tables->trust));
+        before -= pc_trust_max_skew_ms(pc_tables_trust(w->tables));
     uint32_t n = pc_revocations_reap(w->tables->ids, before, PC_WRITER_REAP_SLOTS);
     n += pc_revocations_reap(w->tables->cutoffs, before, PC_WRITER_REAP_SLOTS);
     pc_metric_add(w->o.metrics, PC_M_REVOCATIONS_EXPIRED, n);
@@ -513,8 +542,10 @@ static void free_memory(struct pc_writer *w)
     pc_waker_free(w->background.waker);
     pc_scopes_free(&w->scopes);
     pc_trust_free(w->spare_draft);
-    free(w->spare_retired);
+    free(w->spare_view);
+    pc_rules_free(w);
     free(w->background.scopes);
+    free(w->background.registers);
     free(w->queues);
     free(w->held);
     free(w->woken);
@@ -541,6 +572,8 @@ int pc_writer_new(const struct pc_writer_options *options, struct pc_writer **re
     w->o.mono_ns = options->mono_ns ? options->mono_ns : system_mono;
     w->o.random_u64 = options->random_u64 ? options->random_u64 : system_random;
     w->tables = options->tables;
+    w->rules.ip_configured =
+        options->ip_configured ? options->ip_configured : w->tables->no_ip_rules;
     w->thread = pthread_self();
     int rc = make_queues(w);
     if (rc == 0)
@@ -551,6 +584,7 @@ int pc_writer_new(const struct pc_writer_options *options, struct pc_writer **re
         free_memory(w);
         return pc_fail(why, rc, "cannot start the writer: %s", pc_strerror(rc));
     }
+    w->rules.flag_file = options->flag_file;
     *ret_w = w;
     return 0;
 }
@@ -565,6 +599,7 @@ int pc_writer_start(const struct pc_writer_options *options, struct pc_writer **
     pthread_t thread;
     rc = -pthread_create(&thread, NULL, writer_main, w);
     if (rc < 0) {
+        w->rules.flag_file = NULL; /* still the caller's */
         free_memory(w);
         return pc_fail(why, rc, "cannot start the writer: %s", pc_strerror(rc));
     }
@@ -611,6 +646,51 @@ void pc_writer_confirm_clock(struct pc_writer *w)
     pc_clock_guard_confirm(&w->clock, pc_writer_wall(w), pc_writer_mono(w));
     check_clock(w, pc_writer_wall(w), pc_writer_mono(w));
     pc_log_event(PC_LOG_WARN, "clock_confirmed", "expired revocations are removed again");
+}
+
+/* Compiles what the new parts need to go with them. */
+static int install_rules(struct pc_writer *w, struct pc_install *in, struct pc_parts *parts)
+{
+    struct pc_rules *r = &w->rules;
+    struct pc_flag_layer *old_file = r->flag_file;
+    const struct pc_ip_configured *old_configured = r->ip_configured;
+    if (in->flag_file)
+        r->flag_file = in->flag_file;
+    if (in->settings)
+        r->ip_configured = in->ip_configured ? in->ip_configured : w->tables->no_ip_rules;
+    int rc = pc_rules_compile(w, parts, in->why);
+    if (rc < 0) {
+        r->flag_file = old_file;
+        r->ip_configured = old_configured;
+        return rc;
+    }
+    if (in->flag_file)
+        pc_flag_layer_free(old_file);
+    in->flag_file = NULL; /* taken */
+    return 0;
+}
+
+int pc_writer_install(struct pc_writer *w, struct pc_install *in)
+{
+    struct pc_parts parts = {0};
+    ASSERT_ON_WRITER(w);
+    int rc = pc_writer_reserve_view(w);
+    if (rc < 0)
+        pc_fail(in->why, rc, "no memory for the new configuration");
+    else if (in->flag_file || in->settings)
+        rc = install_rules(w, in, &parts);
+    if (rc < 0) {
+        pc_trust_free(in->trust);
+        pc_flag_layer_free(in->flag_file);
+        if (in->settings && in->free_settings)
+            in->free_settings(in->settings);
+        return rc;
+    }
+    parts.trust = in->trust;
+    parts.settings = in->settings;
+    parts.free_settings = in->free_settings;
+    pc_writer_publish(w, &parts);
+    return 0;
 }
 
 int pc_writer_begin_snapshot(struct pc_writer *w)

@@ -24,6 +24,7 @@
 #include "base/metrics.h"
 #include "edge/journal/journal.h"
 #include "edge/writer/clock_guard.h"
+#include "edge/writer/events.h"
 #include "edge/writer/hlc.h"
 #include "edge/writer/job.h"
 #include "edge/writer/scopes.h"
@@ -58,6 +59,10 @@ struct pc_writer_options {
     unsigned producers;
     uint32_t queue_jobs; /* per producer, a power of two; 0 = PC_WRITER_QUEUE_JOBS */
     struct pc_tables *tables;
+    struct pc_flag_layer *flag_file; /* taken over when starting succeeds; NULL: none */
+    const struct pc_flag_layer *flag_environment;
+    const struct pc_ip_configured *ip_configured; /* NULL: none */
+    struct pc_events *events;                     /* told of what changes; NULL: nobody watches */
     /* Gives an answered job back to its producer, on the writer's thread, in order. Never blocks
      * and never fails: a producer has at most PC_WRITER_QUEUE_JOBS jobs under way, and its mailbox
      * holds as many. Jobs of producer 0..producers-1. */
@@ -106,9 +111,19 @@ void pc_writer_look_up(struct pc_writer *w, const struct pc_change *c,
                        struct pc_revocation_state *ret_state);
 /* For a job's task: the wall clock is right, expired entries may be removed again. */
 void pc_writer_confirm_clock(struct pc_writer *w);
-/* For a job's task: publishes issuers and keys built anew; takes over trust. -ENOMEM: nothing was
- * changed. */
-int pc_writer_set_trust(struct pc_writer *w, struct pc_trust *trust);
+/* What a reload puts in place, in one publish; NULL members stay as they are, all others are taken
+ * over, also when it fails. */
+struct pc_install {
+    struct pc_trust *trust; /* issuers and keys built anew */
+    struct pc_settings *settings;
+    void (*free_settings)(struct pc_settings *settings);
+    const struct pc_ip_configured *ip_configured; /* part of settings */
+    struct pc_flag_layer *flag_file;              /* an empty layer: no file any more */
+    struct pc_why *why;                           /* may be NULL */
+};
+/* For a job's task. -ENOMEM, or why flags and IP rules do not fit each other: nothing was changed.
+ */
+int pc_writer_install(struct pc_writer *w, struct pc_install *in);
 /* For a job's task: begins a snapshot; -EBUSY while one is being written. */
 int pc_writer_begin_snapshot(struct pc_writer *w);
 

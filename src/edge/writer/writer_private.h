@@ -10,14 +10,16 @@
 #include "base/spsc.h"
 #include "base/waker.h"
 #include "edge/journal/snapshot.h"
+#include "edge/state/registers.h"
 #include "edge/writer/writer.h"
 
 /* Snapshot sections; the numbers stand in files. */
 enum pc_section {
-    PC_SECTION_META = 1,    /* struct pc_snapshot_meta, little endian */
-    PC_SECTION_IDS = 2,     /* blocks of pc_revocations_export: token, session, family */
-    PC_SECTION_CUTOFFS = 3, /* the same of subject, client */
-    PC_SECTION_SCOPES = 4   /* encoded Changes, each after its 32-bit length */
+    PC_SECTION_META = 1,     /* struct pc_snapshot_meta, little endian */
+    PC_SECTION_IDS = 2,      /* blocks of pc_revocations_export: token, session, family */
+    PC_SECTION_CUTOFFS = 3,  /* the same of subject, client */
+    PC_SECTION_SCOPES = 4,   /* encoded Changes, each after its 32-bit length */
+    PC_SECTION_REGISTERS = 5 /* the same of flags and IP rules */
 };
 
 /* What a snapshot carries beside entries. */
@@ -51,7 +53,19 @@ struct pc_background {
     struct pc_snapshot_meta meta;
     uint8_t *scopes; /* the section's bytes */
     size_t scopes_n;
+    uint8_t *registers; /* likewise */
+    size_t registers_n;
     int64_t started_ns;
+};
+
+/* Flags and IP rules as set at run time, what their snapshots are compiled from, and what the
+ * batch at hand would make of them. */
+struct pc_rules {
+    struct pc_registers *flag_values, *ip_rules;             /* NULL: none */
+    struct pc_flag_layer *flag_file;                         /* NULL: none */
+    const struct pc_ip_configured *ip_configured;            /* the settings or the tables own it */
+    struct pc_registers *draft_flag_values, *draft_ip_rules; /* NULL: not concerned */
+    struct pc_parts draft;                                   /* flags and ip_sets of these */
 };
 
 struct pc_writer {
@@ -82,10 +96,11 @@ struct pc_writer {
     struct pc_clock_guard clock;
     struct pc_scopes scopes;
     uint32_t wildcard; /* bit per enum pc_kind */
-    /* Reserved for the next publish, so that it cannot fail: a copy of the snapshot in use, and
-     * what retires that one. */
+    struct pc_rules rules;
+    /* Reserved for the next publish, so that it cannot fail: a copy of the trust snapshot in use
+     * where that is to be changed, and the next view. */
     struct pc_trust *spare_draft;
-    struct retired_trust *spare_retired;
+    struct pc_view *spare_view;
     uint8_t key_id[PC_SNAPSHOT_KEY_ID_BYTES];
 
     int64_t next_tick_ns;
@@ -134,18 +149,35 @@ void pc_writer_close(struct pc_writer *w);
 int pc_writer_stamp(struct pc_writer *w, struct pc_job_item *item);
 /* apply.c: what applying some Changes will need. */
 struct pc_room {
-    uint32_t ids, cutoffs, scopes; /* Changes for each */
-    bool publish;                  /* and perhaps a new trust snapshot */
+    uint32_t ids, cutoffs, scopes, flags, ip_rules; /* Changes for each */
+    bool publish;                                   /* and perhaps a new trust snapshot */
 };
 void pc_room_add(struct pc_room *room, const struct pc_change *c);
 /* Merges a Change into the tables; cannot fail after pc_writer_reserve(). Idempotent, order does
  * not matter. Returns whether the trust snapshot must be published anew. */
 int pc_writer_reserve(struct pc_writer *w, const struct pc_room *room);
 bool pc_writer_apply(struct pc_writer *w, const struct pc_change *c);
-/* Publishes a trust snapshot that reflects the scopes; `base` (may be NULL: the current one) is
- * taken over. Memory for it must have been reserved. */
+/* Reserves the next view, and (publish) a copy of the trust snapshot in spare_draft. */
+int pc_writer_reserve_view(struct pc_writer *w);
 int pc_writer_reserve_publish(struct pc_writer *w);
-void pc_writer_publish(struct pc_writer *w, struct pc_trust *base);
+/* Publishes a view with these parts replaced; trust is made to reflect the scopes. */
+void pc_writer_publish(struct pc_writer *w, const struct pc_parts *fresh);
+
+/* rules.c: what the Changes of the batch at hand make of flags and IP rules, as drafts; nothing is
+ * changed when that fails. Then either the drafts are taken, as parts to be published, or dropped.
+ */
+int pc_rules_draft(struct pc_writer *w, const struct pc_room *room);
+void pc_rules_take(struct pc_writer *w, struct pc_parts *parts);
+void pc_rules_drop(struct pc_writer *w);
+void pc_rules_free(struct pc_writer *w);
+/* Merges registers without compiling anything: recovery. -ENOMEM */
+int pc_rules_merge(struct pc_writer *w, enum pc_kind kind, const struct pc_register *changes,
+                   size_t n);
+/* Compiles both from what is in effect. */
+int pc_rules_compile(struct pc_writer *w, struct pc_parts *parts, struct pc_why *why);
+/* All registers that survive a restart as encoded Changes, each after its 32-bit length. */
+int pc_rules_encode(const struct pc_writer *w, uint8_t **ret_bytes, size_t *ret_n);
+struct pc_register pc_rules_register(const struct pc_change *c);
 /* recovery.c */
 int pc_writer_recover(struct pc_writer *w, struct pc_why *why);
 /* background.c */

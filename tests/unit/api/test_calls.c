@@ -73,7 +73,7 @@ static char request[FAKE_CONN_INPUT_MAX / 2];
 static void add_credential(unsigned i, const char *name, enum pc_admin_role role, int64_t expires_s)
 {
     uint8_t random[40] = {(uint8_t)i};
-    int rc = pc_admin_tokens_create(&core.settings.admins, name, role, NOW_S - 100, expires_s,
+    int rc = pc_admin_tokens_create(&core.settings->admins, name, role, NOW_S - 100, expires_s,
                                     random, credentials[i]);
     assert_int_equal(rc, 0);
 }
@@ -91,7 +91,7 @@ static int setup(void **state)
     add_credential(ADMIN, "root", PC_ADMIN_ADMIN, INT64_MAX);
     add_credential(EXPIRED, "old", PC_ADMIN_ADMIN, NOW_S);
     add_credential(REVOKED, "gone", PC_ADMIN_ADMIN, INT64_MAX);
-    assert_int_equal(0, pc_admin_tokens_revoke(&core.settings.admins, "gone", NOW_S - 1));
+    assert_int_equal(0, pc_admin_tokens_revoke(&core.settings->admins, "gone", NOW_S - 1));
     fake_conn_open_http(&conn, &core);
     return 0;
 }
@@ -260,7 +260,7 @@ static void administrators_of_an_issuer_are_told_by_their_roles(void **state)
     static const struct pc_ip client = {
         .family = 4, .b = {127, 0, 0, 1}
     };
-    struct pc_config *c = core.settings.config;
+    struct pc_config *c = core.settings->config;
     char text[RIG_TOKEN_MAX];
     struct pc_principal p;
     bool busy;

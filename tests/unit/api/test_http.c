@@ -176,14 +176,14 @@ static void browsers_are_let_in_by_origin_only(void **state)
 {
     (void)state;
     static const char *origins[] = {"https://good"};
-    core.settings.config->cors.origins = (struct pc_words){origins, 1};
+    core.settings->config->cors.origins = (struct pc_words){origins, 1};
     ask("GET /liveness HTTP/1.1\r\nHost: h\r\nOrigin: https://good\r\n\r\n");
     assert_true(has("Access-Control-Allow-Origin: https://good\r\n") && has("Vary: Origin"));
     ask("GET /liveness HTTP/1.1\r\nHost: h\r\nOrigin: https://bad\r\n\r\n");
     assert_false(has("Access-Control"));
     ask("OPTIONS /v1/check HTTP/1.1\r\nHost: h\r\nOrigin: https://good\r\n\r\n");
     assert_true(has("Access-Control-Allow-Methods: POST"));
-    core.settings.config->cors.allow_all = true;
+    core.settings->config->cors.allow_all = true;
     ask("GET /liveness HTTP/1.1\r\nHost: h\r\nOrigin: https://any\r\n\r\n");
     assert_true(has("Access-Control-Allow-Origin"));
 }
@@ -241,7 +241,7 @@ static void a_parked_request_holds_back_those_behind_it(void **state)
     (void)state;
     static const uint8_t random[40] = {1};
     char credential[PC_ADMIN_TOKEN_TEXT_MAX], requests[1024];
-    assert_int_equal(0, pc_admin_tokens_create(&core.settings.admins, "op", PC_ADMIN_OPERATOR,
+    assert_int_equal(0, pc_admin_tokens_create(&core.settings->admins, "op", PC_ADMIN_OPERATOR,
                                                NOW_S, INT64_MAX, random, credential));
     int n = snprintf(requests, sizeof requests,
                      "POST /v1/revoke HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\n"

@@ -40,11 +40,11 @@ static int setup(void **state)
     rig_init(&rig, disk);
     assert_int_equal(0, rig_open(&rig));
     rig_core_init(&core, &rig);
-    core.settings.config->prefixes = prefixes;
-    core.settings.config->prefix_count = PC_COUNT(prefixes);
-    pc_admin_tokens_create(&core.settings.admins, "op", PC_ADMIN_OPERATOR, NOW_S, INT64_MAX,
+    core.settings->config->prefixes = prefixes;
+    core.settings->config->prefix_count = PC_COUNT(prefixes);
+    pc_admin_tokens_create(&core.settings->admins, "op", PC_ADMIN_OPERATOR, NOW_S, INT64_MAX,
                            random[0], operator_token);
-    pc_admin_tokens_create(&core.settings.admins, "gw", PC_ADMIN_GATEWAY, NOW_S, INT64_MAX,
+    pc_admin_tokens_create(&core.settings->admins, "gw", PC_ADMIN_GATEWAY, NOW_S, INT64_MAX,
                            random[1], gateway_token);
     fake_conn_open_resp(&conn, &core);
     return 0;

@@ -70,7 +70,7 @@ static void live(struct life *l)
         assert_true(strlen(l->rig.why.text) > 10);
         return;
     }
-    for (enum pc_kind kind = PC_KIND_TOKEN; kind < PC_KIND_COUNT; kind++)
+    for (enum pc_kind kind = PC_KIND_TOKEN; kind < PC_REVOCATION_KINDS_END; kind++)
         write_one(l, kind);
     pc_writer_begin_snapshot(l->rig.w);
     rig_settle(&l->rig);
@@ -81,7 +81,7 @@ static void live(struct life *l)
 static void check_afterwards(struct life *l)
 {
     assert_int_equal(0, rig_open(&l->rig));
-    for (enum pc_kind kind = PC_KIND_TOKEN; kind < PC_KIND_COUNT; kind++)
+    for (enum pc_kind kind = PC_KIND_TOKEN; kind < PC_REVOCATION_KINDS_END; kind++)
         if (l->acknowledged >> kind & 1)
             assert_true(rig_look_up(&l->rig, kind, kind == PC_KIND_ALL ? "" : ISSUER,
                                     kind >= PC_KIND_ISSUER ? "" : "id")

@@ -58,7 +58,7 @@ static const char *issuer_of(enum pc_kind kind, unsigned i)
 
 static void same_state(struct rig *a, struct rig *b)
 {
-    for (enum pc_kind kind = PC_KIND_TOKEN; kind < PC_KIND_COUNT; kind++)
+    for (enum pc_kind kind = PC_KIND_TOKEN; kind < PC_REVOCATION_KINDS_END; kind++)
         for (unsigned i = 0; i < IDS; i++) {
             struct pc_revocation_state x = rig_look_up(a, kind, issuer_of(kind, i), id_of(kind, i));
             struct pc_revocation_state y = rig_look_up(b, kind, issuer_of(kind, i), id_of(kind, i));
@@ -66,7 +66,7 @@ static void same_state(struct rig *a, struct rig *b)
                         x.cleared_at_ms == y.cleared_at_ms && x.expires_at_ms == y.expires_at_ms &&
                         x.cutoff_ms == y.cutoff_ms);
         }
-    const struct pc_trust *t = a->tables->trust, *u = b->tables->trust;
+    const struct pc_trust *t = pc_tables_trust(a->tables), *u = pc_tables_trust(b->tables);
     assert_int_equal(t->issuer_count, u->issuer_count);
     for (uint32_t i = 0; i < t->issuer_count; i++) {
         assert_int_equal(t->status[i].revoked, u->status[i].revoked);
@@ -80,7 +80,7 @@ static void same_state(struct rig *a, struct rig *b)
 
 static void mutate_at_random(uint64_t *random)
 {
-    enum pc_kind kind = (enum pc_kind)(1 + sim_below(random, PC_KIND_COUNT - 1));
+    enum pc_kind kind = (enum pc_kind)(1 + sim_below(random, PC_REVOCATION_KINDS_END - 1));
     unsigned i = (unsigned)sim_below(random, IDS);
     struct pc_change c = rig_change(kind, sim_below(random, 3) ? PC_OP_REVOKE : PC_OP_CLEAR,
                                     issuer_of(kind, i), id_of(kind, i));

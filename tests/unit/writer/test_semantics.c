@@ -175,7 +175,7 @@ static void order_and_duplication_do_not_matter(void **state)
     (void)state;
     static const char *const issuers[] = {ISSUER, "*"};
     begin();
-    for (enum pc_kind kind = PC_KIND_TOKEN; kind < PC_KIND_COUNT; kind++)
+    for (enum pc_kind kind = PC_KIND_TOKEN; kind < PC_REVOCATION_KINDS_END; kind++)
         for (unsigned i = 0; i < PC_COUNT(issuers); i++)
             for (int64_t cleared = 5; cleared <= 25; cleared += 5) {
                 /* revoke at 10 (twice: a replay), newer revoke at 20, a clear before, at, between,

@@ -333,16 +333,16 @@ static void a_failed_append_changes_nothing(void **state) /* I2 */
         written++;
     assert_int_equal(rc, -ENOSPC);
     pc_revocations_read_stats(r->tables->ids, &before);
-    for (enum pc_kind kind = PC_KIND_TOKEN; kind < PC_KIND_COUNT; kind++) {
+    for (enum pc_kind kind = PC_KIND_TOKEN; kind < PC_REVOCATION_KINDS_END; kind++) {
         const char *issuer = kind == PC_KIND_ALL ? "" : ISSUER;
         assert_int_equal(-ENOSPC, rig_commit(r, kind, PC_OP_REVOKE, issuer, "lost"));
         assert_false(rig_look_up(r, kind, issuer, "lost").refused);
     }
     pc_revocations_read_stats(r->tables->ids, &after);
     assert_int_equal(before.entries, after.entries);
-    assert_true(pc_trust_find_issuer(r->tables->trust, PC_LIT(ISSUER)) != NULL);
-    assert_false(r->tables->trust->status[0].revoked);
-    assert_true(r->tables->trust->all_cutoff_ms == PC_CUTOFF_NONE);
+    assert_true(pc_trust_find_issuer(pc_tables_trust(r->tables), PC_LIT(ISSUER)) != NULL);
+    assert_false(pc_tables_trust(r->tables)->status[0].revoked);
+    assert_true(pc_tables_trust(r->tables)->all_cutoff_ms == PC_CUTOFF_NONE);
     /* Not sticky: with room again it goes on. */
     assert_int_equal(health().state, PC_WRITER_READY);
     disk_full = false;
