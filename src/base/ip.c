@@ -11,7 +11,7 @@
 static const uint8_t mapped_prefix[12] = {0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff};
 
 /* IPv4 in IPv6 clothes becomes IPv4: one host, one spelling. */
-static struct pc_ip ip6_of(const uint8_t b[16])
+struct pc_ip pc_ip_of_v6(const uint8_t b[16])
 {
     struct pc_ip ip = {.family = 6};
     if (memcmp(b, mapped_prefix, sizeof mapped_prefix) == 0) {
@@ -20,6 +20,13 @@ static struct pc_ip ip6_of(const uint8_t b[16])
     } else {
         memcpy(ip.b, b, 16);
     }
+    return ip;
+}
+
+struct pc_ip pc_ip_of_v4(const uint8_t b[4])
+{
+    struct pc_ip ip = {.family = 4};
+    memcpy(ip.b, b, 4);
     return ip;
 }
 
@@ -127,13 +134,12 @@ int pc_ip_parse(struct pc_bytes s, struct pc_ip *ret_ip)
     if (!memchr(s.p, ':', s.n)) {
         if (parse_ip4(s, b))
             return -EINVAL;
-        *ret_ip = (struct pc_ip){.family = 4};
-        memcpy(ret_ip->b, b, 4);
+        *ret_ip = pc_ip_of_v4(b);
         return 0;
     }
     if (parse_ip6(s, b))
         return -EINVAL;
-    *ret_ip = ip6_of(b);
+    *ret_ip = pc_ip_of_v6(b);
     return 0;
 }
 
@@ -180,12 +186,11 @@ struct pc_ip pc_ip_of_sockaddr(const struct sockaddr *sa)
     if (sa->sa_family == AF_INET) {
         struct sockaddr_in in;
         memcpy(&in, sa, sizeof in);
-        ip.family = 4;
-        memcpy(ip.b, &in.sin_addr, 4);
+        ip = pc_ip_of_v4((const uint8_t *)&in.sin_addr);
     } else if (sa->sa_family == AF_INET6) {
         struct sockaddr_in6 in6;
         memcpy(&in6, sa, sizeof in6);
-        ip = ip6_of((const uint8_t *)&in6.sin6_addr);
+        ip = pc_ip_of_v6((const uint8_t *)&in6.sin6_addr);
     }
     return ip;
 }

@@ -35,6 +35,9 @@ int pc_ip_parse(struct pc_bytes s, struct pc_ip *ret_ip);
 /* The same, or "192.0.2.1:80", "[2001:db8::1]", "[2001:db8::1]:80". *ret_port is 0 when absent. */
 int pc_ip_parse_port(struct pc_bytes s, struct pc_ip *ret_ip, uint16_t *ret_port);
 
+/* Of 4 or 16 bytes in network order. */
+struct pc_ip pc_ip_of_v4(const uint8_t b[4]);
+struct pc_ip pc_ip_of_v6(const uint8_t b[16]);
 /* Family 0 for anything but AF_INET and AF_INET6. */
 struct pc_ip pc_ip_of_sockaddr(const struct sockaddr *sa);
 
