@@ -38,6 +38,9 @@
   F("portcullis_connections_refused_total", COUNTER, ALL, "Connections refused, by reason") \
     S(CONNECTIONS_REFUSED_LIMIT, "reason=\"limit\"") S(CONNECTIONS_REFUSED_OVERLOAD, "reason=\"overload\"") \
     S(CONNECTIONS_REFUSED_RESOURCES, "reason=\"resources\"") \
+  F("portcullis_proxy_headers_total", COUNTER, ALL, "PROXY protocol headers of connections, by result") \
+    S(PROXY_TAKEN, "result=\"taken\"") S(PROXY_UNTRUSTED, "result=\"untrusted\"") \
+    S(PROXY_MALFORMED, "result=\"malformed\"") S(PROXY_TIMEOUT, "result=\"timeout\"") \
   F("portcullis_received_bytes_total", COUNTER, ALL, "Bytes read from connections") \
     S(BYTES_IN, "") \
   F("portcullis_sent_bytes_total", COUNTER, ALL, "Bytes written to connections") \

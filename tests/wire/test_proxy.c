@@ -16,6 +16,12 @@ static void put_end(struct pc_buf *b, const struct pc_ip *ip, uint16_t port)
     pc_buf_fmt(b, " %u ", port);
 }
 
+/* The parser keeps nothing between calls. */
+static void start(void *state)
+{
+    (void)state;
+}
+
 /* "v1 192.0.2.1 1 192.0.2.2 2 rest 14", "v2 local", "v1 unknown", or an error's name. */
 static ptrdiff_t feed(void *state, uint8_t *buf, size_t n, struct pc_buf *trace)
 {
@@ -56,6 +62,7 @@ static const struct pc_kit_subject subject = {
     .name = "proxy",
     .state_bytes = 1,
     .accumulates = true,
+    .start = start,
     .feed = feed,
 };
 
@@ -81,13 +88,13 @@ struct row {
 };
 
 static const struct row lines[] = {
-    ROW("v1 192.0.2.1 56324 198.51.100.1 443 in 46",
+    ROW("v1 192.0.2.1 56324 198.51.100.1 443 in 45",
         "PROXY TCP4 192.0.2.1 198.51.100.1 56324 443\r\nGET / HTTP/1.1\r\n"),
     ROW("v1 2001:db8::1 1 2001:db8::2 65535 in 44",
         "PROXY TCP6 2001:db8::1 2001:db8::2 1 65535\r\n"),
-    ROW("v1 192.0.2.1 0 192.0.2.2 0 in 48", "PROXY TCP6 ::ffff:192.0.2.1 ::ffff:192.0.2.2 0 0\r\n"),
+    ROW("v1 192.0.2.1 0 192.0.2.2 0 in 50", "PROXY TCP6 ::ffff:192.0.2.1 ::ffff:192.0.2.2 0 0\r\n"),
     ROW("v1 unknown in 15", "PROXY UNKNOWN\r\n*1\r\n"),
-    ROW("v1 unknown in 46", "PROXY UNKNOWN whatever stands here, 1 2 3 4 5\r\n"),
+    ROW("v1 unknown in 47", "PROXY UNKNOWN whatever stands here, 1 2 3 4 5\r\n"),
     ROW("v1 unknown in 107",
         "PROXY UNKNOWN ffff:f...f:ffff ffff:f...f:ffff 65535 65535 .............................."
         ".................\r\n"),

@@ -57,7 +57,10 @@ struct pc_call {
     void *stream_state;                 /* its owner's */
     unsigned status;                    /* once replied */
     int64_t started_ns;
-    struct pc_ip client; /* behind trusted proxies */
+    struct pc_ip client; /* behind trusted proxies; family 0: a Unix socket, nothing forwarded */
+    /* What trusted proxies say of the client cannot be read: `client` is one of them. Nothing that
+     * depends on the address may be decided. */
+    bool client_malformed;
 
     /* Valid until the handler returns. */
     struct pc_http_request *req;

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "edge/api/endpoint.h"
 #include "edge/api/principal.h"
+#include "edge/api/proxied.h"
 #include "edge/wire/forwarded.h"
 #include "edge/wire/path.h"
 
@@ -41,8 +42,9 @@ struct http_conn {
     bool admitted;   /* a large body is awaited: its head was found good */
     bool head_timed; /* the header deadline runs: trickled bytes must not restart it */
     bool body_timed;
-    bool draining; /* the server stops: this request is the last */
-    bool newcomer; /* came while the core was overloaded: shed first */
+    bool draining;  /* the server stops: this request is the last */
+    bool newcomer;  /* came while the core was overloaded: shed first */
+    bool proxy_due; /* a PROXY header must come before the first request */
 };
 
 static struct http_conn *http_of(struct pc_conn *c)
@@ -94,23 +96,22 @@ static void take_ids(struct pc_call *call, const struct pc_http_request *r)
 static void find_client(struct pc_call *call, const struct pc_http_request *r)
 {
     const struct pc_config_listener *l = pc_listener_of(call->conn)->config;
-    struct pc_bytes values[PC_FORWARDED_HOPS_MAX];
     struct pc_client_addr found;
     call->client = pc_conn_ip(call->conn);
-    if (PC_LIKELY(l->forwarded == PC_CLIENT_IS_PEER))
+    call->client_malformed = false;
+    if (PC_LIKELY(l->forwarded == PC_CLIENT_IS_PEER) || !pc_conn_is_trusted(call->conn))
         return;
+    /* All field lines: the last ones are the trusted proxies' word. */
+    struct pc_bytes values[PC_HTTP_FIELDS_MAX];
     bool rfc7239 = l->forwarded == PC_CLIENT_FORWARDED;
     size_t n = pc_http_values(r, rfc7239 ? PC_FIELD_FORWARDED : PC_FIELD_X_FORWARDED_FOR, values,
-                              PC_FORWARDED_HOPS_MAX);
-    /* More field lines than hops anybody may have: the left ones are nobody's word anyway. */
-    if (n > PC_FORWARDED_HOPS_MAX)
-        n = PC_FORWARDED_HOPS_MAX;
+                              PC_COUNT(values));
     struct pc_ip peer = call->client;
-    if (peer.family == 0 && !pc_conn_is_trusted(call->conn))
-        return;
+    PC_ASSERT(n <= PC_COUNT(values));
     pc_forwarded_client(rfc7239 ? PC_FORWARDED_RFC7239 : PC_FORWARDED_X_FOR, values, n, &peer,
                         l->peers, l->peer_count, &found);
     call->client = found.ip;
+    call->client_malformed = found.malformed;
 }
 
 static void take_origin(struct pc_call *call, const struct pc_http_request *r)
@@ -492,6 +493,13 @@ static size_t http_input(struct pc_conn *c, uint8_t *p, size_t n)
 {
     struct http_conn *h = http_of(c);
     size_t used = 0;
+    if (PC_UNLIKELY(h->proxy_due)) {
+        ptrdiff_t taken = pc_proxied_take(c, p, n);
+        if (taken <= 0)
+            return 0;
+        h->proxy_due = false;
+        used = (size_t)taken;
+    }
     while (used < n && h->stage != STAGE_STREAM && !h->call.parked && !pc_conn_closing(c) &&
            !pc_conn_output_full(c)) {
         size_t taken = input_one(h, c, p + used, n - used);
@@ -512,10 +520,13 @@ static size_t http_input(struct pc_conn *c, uint8_t *p, size_t n)
 
 static int http_open(struct pc_conn *c)
 {
-    struct http_conn *h = calloc(1, sizeof *h);
+    bool proxy_due;
+    int rc = pc_proxied_open(c, &proxy_due);
+    struct http_conn *h = rc == 0 ? calloc(1, sizeof *h) : NULL;
     if (!h)
-        return -ENOMEM;
+        return rc < 0 ? rc : -ENOMEM;
     c->user = h;
+    h->proxy_due = proxy_due; /* in the time of the first header */
     pc_http1_reset(&h->req);
     h->newcomer = pc_core_overloaded(c->core);
     reset_call(h, c);
@@ -554,6 +565,8 @@ static void http_timeout(struct pc_conn *c, unsigned deadline)
         return;
     }
     bool idle = deadline == DEADLINE_IDLE || is_idle(h);
+    if (h->proxy_due)
+        pc_proxied_timeout(c);
     pc_metric_inc(h->call.worker->metrics,
                   idle ? PC_M_CONNECTIONS_CLOSED_IDLE : PC_M_CONNECTIONS_CLOSED_TIMEOUT);
     if (idle) {

@@ -8,8 +8,9 @@
 
 #include "base/secret.h"
 #include "edge/api/mutate.h"
+#include "edge/api/proxied.h"
 
-enum resp_deadline { DEADLINE_IDLE, DEADLINE_DRAIN, DEADLINE_COMMAND };
+enum resp_deadline { DEADLINE_IDLE, DEADLINE_DRAIN, DEADLINE_COMMAND, DEADLINE_PROXY };
 
 #define REPLY_ROOM 64
 /* While the server stops, how long a connection may still bring commands. */
@@ -354,6 +355,14 @@ static size_t resp_input(struct pc_conn *c, uint8_t *p, size_t n)
     struct pc_resp_conn *r = resp_of(c);
     uint64_t max = r->worker->server->started_as->resp.max_pipeline, commands = 0;
     size_t used = 0;
+    if (PC_UNLIKELY(r->proxy_due)) {
+        ptrdiff_t taken = pc_proxied_take(c, p, n);
+        if (taken <= 0)
+            return 0;
+        r->proxy_due = false;
+        pc_conn_clear_deadline(c, DEADLINE_PROXY);
+        used = (size_t)taken;
+    }
     while (used < n && commands < max && r->pending < max && !r->closing && !pc_conn_closing(c) &&
            !pc_conn_output_full(c)) {
         size_t taken = input_one(r, p + used, n - used);
@@ -375,10 +384,15 @@ static size_t resp_input(struct pc_conn *c, uint8_t *p, size_t n)
 
 static int resp_open(struct pc_conn *c)
 {
-    struct pc_resp_conn *r = calloc(1, sizeof *r);
+    bool proxy_due;
+    int rc = pc_proxied_open(c, &proxy_due);
+    struct pc_resp_conn *r = rc == 0 ? calloc(1, sizeof *r) : NULL;
     if (!r)
-        return -ENOMEM;
+        return rc < 0 ? rc : -ENOMEM;
     c->user = r;
+    r->proxy_due = proxy_due;
+    if (proxy_due)
+        pc_conn_deadline(c, DEADLINE_PROXY);
     r->worker = pc_worker_of(c);
     r->conn = c;
     r->newcomer = pc_core_overloaded(c->core);
@@ -416,6 +430,8 @@ static void resp_timeout(struct pc_conn *c, unsigned deadline)
         close_when_answered(c);
         return;
     }
+    if (deadline == DEADLINE_PROXY)
+        pc_proxied_timeout(c);
     pc_metric_inc(pc_worker_of(c)->metrics, PC_M_CONNECTIONS_CLOSED_IDLE);
     pc_conn_abort(c);
 }
@@ -427,7 +443,8 @@ void pc_resp_protocol_init(struct pc_protocol *p, const struct pc_config *c)
         .refusal = PC_LIT("-ERR max number of clients reached\r\n"),
         .deadline_ms = {[DEADLINE_IDLE] = (uint32_t)c->resp.idle_timeout_ms,
                         [DEADLINE_DRAIN] = DRAIN_MS,
-                        [DEADLINE_COMMAND] = COMMAND_MS},
+                        [DEADLINE_COMMAND] = COMMAND_MS,
+                        [DEADLINE_PROXY] = PC_PROXIED_TIMEOUT_MS},
         .input_max_bytes = PC_RESP_COMMAND_BYTES + 65536,
         .output_max_bytes = c->resp.output_buffer_bytes,
         .open = resp_open,

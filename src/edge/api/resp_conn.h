@@ -34,6 +34,7 @@ struct pc_resp_conn {
     uint32_t pending;  /* mutations given to the writer, not yet replied to */
     uint32_t ahead_n;  /* 0 whenever the input of this turn has been looked at */
     struct pc_resp_lookup ahead[PC_RESP_AHEAD_MAX];
+    bool proxy_due;  /* a PROXY header must come before the first command */
     bool newcomer;   /* came while the core was overloaded: shed first */
     bool closing;    /* closes when pending is 0 */
     bool incomplete; /* the client owes us the rest of a command */

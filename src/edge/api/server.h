@@ -89,6 +89,7 @@ struct pc_worker {
     struct pc_cached_token uncached;
     struct pc_resp_command *resp;
     struct pc_event_streams streams;       /* of /v1/events */
+    int64_t proxied_said_s;                /* when a refused PROXY header was last logged */
     uint32_t jobs_under_way;               /* given to the writer, not yet back */
     uint32_t pushed;                       /* in this turn: the writer is woken at its end */
     uint32_t http_requests, resp_commands; /* answered in this turn */
@@ -123,7 +124,7 @@ static inline const struct pc_listener_info *pc_listener_of(const struct pc_conn
  * stays with the caller. */
 int pc_worker_submit(struct pc_worker *w, struct pc_job *job);
 
-/* The peer's address; family 0 for a Unix socket. */
+/* The peer's address, or that of the client a PROXY header named; family 0 for a Unix socket. */
 struct pc_ip pc_conn_ip(const struct pc_conn *c);
 /* Loopback or a Unix socket: the same machine. */
 bool pc_conn_is_local(const struct pc_conn *c);

@@ -233,12 +233,14 @@ struct pc_ip pc_conn_ip(const struct pc_conn *c)
 bool pc_conn_is_local(const struct pc_conn *c)
 {
     struct pc_ip ip = pc_conn_ip(c);
-    return c->peer.family == PC_PEER_UNIX || pc_ip_is_loopback(&ip);
+    return !c->peer.unvouched && (c->peer.family == PC_PEER_UNIX || pc_ip_is_loopback(&ip));
 }
 
 bool pc_conn_is_trusted(const struct pc_conn *c)
 {
     const struct pc_config_listener *l = pc_listener_of(c)->config;
+    if (PC_UNLIKELY(c->peer.unvouched))
+        return false;
     if (l->trusted_peers.n == 0)
         return pc_conn_is_local(c);
     if (c->peer.family == PC_PEER_UNIX)

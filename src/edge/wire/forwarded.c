@@ -130,7 +130,9 @@ void pc_forwarded_client(enum pc_forwarded_syntax syntax, const struct pc_bytes 
     struct walk w = {.syntax = syntax, .values = values, .n_values = n};
     struct pc_client_addr c = {.ip = *peer};
     struct pc_bytes element;
-    while (pc_cidrs_contain(trusted, n_trusted, &c.ip) && next_element(&w, &element)) {
+    /* No entry of a list can have family 0, so that is the peer. */
+    while ((c.ip.family == 0 || pc_cidrs_contain(trusted, n_trusted, &c.ip)) &&
+           next_element(&w, &element)) {
         struct pc_ip ip;
         if (c.hops == PC_FORWARDED_HOPS_MAX || element_ip(syntax, element, &ip)) {
             c.malformed = true;

@@ -30,7 +30,8 @@ struct pc_client_addr {
 };
 
 /* values[0..n): all field values, in their order. The peer of the connection is trusted or not
- * like everybody else. Never fails. */
+ * like everybody else; one without an address (family 0, a Unix socket) is trusted: ask for others
+ * only. Never fails. */
 void pc_forwarded_client(enum pc_forwarded_syntax syntax, const struct pc_bytes *values, size_t n,
                          const struct pc_ip *peer, const struct pc_cidr *trusted, size_t n_trusted,
                          struct pc_client_addr *ret_client);
