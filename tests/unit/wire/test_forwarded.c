@@ -133,17 +133,23 @@ static void a_chain_longer_than_the_limit_is_malformed(void **state)
     }
 }
 
-static void a_peer_without_address_is_never_trusted(void **state)
+static void a_peer_without_address_is_a_trusted_unix_socket(void **state)
 {
     (void)state;
-    struct pc_cidr all;
+    struct pc_cidr proxies;
     struct pc_ip none = {0};
     struct pc_client_addr client;
-    struct pc_bytes value = PC_LIT("1.2.3.4");
-    assert_int_equal(pc_cidr_parse(PC_LIT("0.0.0.0/0"), &all), 0);
-    pc_forwarded_client(PC_FORWARDED_X_FOR, &value, 1, &none, &all, 1, &client);
+    struct pc_bytes value = PC_LIT("1.2.3.4, 10.0.0.1"), unreadable = PC_LIT("1.2.3.4, unknown");
+    assert_int_equal(pc_cidr_parse(PC_LIT("10.0.0.0/8"), &proxies), 0);
+    pc_forwarded_client(PC_FORWARDED_X_FOR, &value, 1, &none, &proxies, 1, &client);
+    assert_int_equal(client.ip.b[0], 1);
+    assert_int_equal(client.hops, 2);
+    pc_forwarded_client(PC_FORWARDED_X_FOR, &unreadable, 1, &none, &proxies, 1, &client);
     assert_int_equal(client.ip.family, 0);
-    assert_int_equal(client.hops, 0);
+    assert_true(client.malformed);
+    pc_forwarded_client(PC_FORWARDED_X_FOR, &value, 0, &none, &proxies, 1, &client);
+    assert_int_equal(client.ip.family, 0);
+    assert_false(client.malformed);
 }
 
 int main(void)
@@ -152,7 +158,7 @@ int main(void)
         cmocka_unit_test(x_forwarded_for_is_walked_from_the_right),
         cmocka_unit_test(forwarded_is_walked_from_the_right),
         cmocka_unit_test(a_chain_longer_than_the_limit_is_malformed),
-        cmocka_unit_test(a_peer_without_address_is_never_trusted),
+        cmocka_unit_test(a_peer_without_address_is_a_trusted_unix_socket),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
