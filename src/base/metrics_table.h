@@ -125,6 +125,18 @@
     S(JWKS_RELOADED, "result=\"ok\"") S(JWKS_REFUSED, "result=\"refused\"") \
   F("portcullis_config_reloads_total", COUNTER, ALL, "Configuration reloads, by result") \
     S(CONFIG_RELOADED, "result=\"ok\"") S(CONFIG_REFUSED, "result=\"refused\"") \
+  F("portcullis_flag_reloads_total", COUNTER, ALL, "Flag file reloads, by result") \
+    S(FLAGS_RELOADED, "result=\"ok\"") S(FLAGS_REFUSED, "result=\"refused\"") \
+  /* In the order of enum pc_flag_source. */ \
+  F("portcullis_flags", GAUGE, ALL, "Flags, by where their value comes from") \
+    S(FLAGS_DEFAULT, "source=\"default\"") S(FLAGS_FILE, "source=\"file\"") \
+    S(FLAGS_ADMIN, "source=\"admin\"") S(FLAGS_ENVIRONMENT, "source=\"environment\"") \
+  F("portcullis_flags_bytes", GAUGE, ALL, "Memory of the flags' snapshot") \
+    S(FLAGS_BYTES, "") \
+  F("portcullis_flag_values_ignored", GAUGE, ALL, "Runtime values whose type is no longer their flag's") \
+    S(FLAGS_IGNORED, "") \
+  F("portcullis_maintenance", GAUGE, ALL, "1 while the flag maintenance.mode_enabled is true") \
+    S(MAINTENANCE, "") \
   F("portcullis_log_lines_dropped_total", COUNTER, ALL, "Log lines dropped because a queue was full") \
     S(LOG_DROPPED, "") \
   F("portcullis_ready", GAUGE, ALL, "1 when recovery is complete and decisions are answered") \

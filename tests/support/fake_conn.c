@@ -235,6 +235,12 @@ int pc_server_reload(struct pc_server *s, struct pc_why *why)
     return pc_fail(why, PC_E_UNSUPPORTED, "there is no server");
 }
 
+int pc_server_reload_flags(struct pc_server *s, struct pc_why *why)
+{
+    (void)s;
+    return pc_fail(why, PC_E_UNSUPPORTED, "there is no server");
+}
+
 int pc_server_run_on_writer(struct pc_server *s, int (*task)(struct pc_writer *, struct pc_job *),
                             void *arg)
 {

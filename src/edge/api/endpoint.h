@@ -64,6 +64,11 @@ void pc_handle_revoke(struct pc_call *call); /* revoke.c */
 void pc_handle_unrevoke(struct pc_call *call);
 void pc_handle_revocation(struct pc_call *call);
 void pc_handle_events(struct pc_call *call); /* events.c */
+void pc_handle_flags(struct pc_call *call);  /* flags.c */
+void pc_handle_flag(struct pc_call *call);
+void pc_handle_flag_set(struct pc_call *call);
+void pc_handle_flag_remove(struct pc_call *call);
+void pc_handle_flags_reload(struct pc_call *call);
 void pc_handle_reload(struct pc_call *call); /* admin.c */
 void pc_handle_clock_confirm(struct pc_call *call);
 void pc_handle_snapshot(struct pc_call *call);

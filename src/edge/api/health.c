@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "edge/api/endpoint.h"
+#include "edge/api/flags_api.h"
 #include "edge/api/offload.h"
 
 void pc_handle_index(struct pc_call *call)
@@ -135,6 +136,7 @@ static void render_metrics(struct pc_server *s, struct pc_errand *e)
     }
     pc_metrics_sample_process(&process);
     pc_metric_set(pc_metrics_main(s->metrics), PC_M_LOG_DROPPED, pc_log_dropped(s->logger));
+    pc_flags_measure(s);
     process.version = PC_VERSION;
     process.compiler = __VERSION__;
     process.crypto = "BoringSSL (" PC_BORINGSSL_ORIGIN ")";

@@ -25,6 +25,8 @@ void pc_server_free(struct pc_server *s);
 /* Reads configuration, keys and administrators' tokens again. A bad one is refused and the old
  * stays; *why says what is wrong. */
 int pc_server_reload(struct pc_server *s, struct pc_why *why);
+/* The same for the flag file alone. */
+int pc_server_reload_flags(struct pc_server *s, struct pc_why *why);
 /* Runs a task on the writer's thread and waits for its result. */
 int pc_server_run_on_writer(struct pc_server *s, int (*task)(struct pc_writer *, struct pc_job *),
                             void *arg);

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "edge/api/cpus.h"
+#include "edge/api/flags_load.h"
 #include "edge/api/main_ring.h"
 #include "edge/api/main_tasks.h"
 #include "edge/api/metric_names.h"
@@ -42,6 +43,8 @@ struct control {
     int cpus[PC_CORES_MAX]; /* the loop reads it when its threads start */
     struct pc_main_ring ring;
     struct pc_watch *watch;
+    struct pc_flag_layer *flag_environment; /* constant while the server runs */
+    struct pc_flag_layer *flag_file;        /* until the writer takes it over */
     unsigned touched; /* groups of files that changed and were not read again yet */
     bool announced;
     bool cores_started;
@@ -164,7 +167,10 @@ static int install_all(struct pc_server *s, const struct pc_config *c, struct pc
     int rc = pc_trust_load(c, &in.trust, why);
     struct pc_metrics_block *m = pc_metrics_main(s->metrics);
     pc_metric_inc(m, rc < 0 ? PC_M_JWKS_REFUSED : PC_M_JWKS_RELOADED);
+    if (rc == 0 && fresh)
+        rc = pc_flags_load(c, &in.flag_file, why);
     if (rc < 0) {
+        pc_trust_free(in.trust);
         free_settings(fresh);
         return rc;
     }
@@ -186,6 +192,9 @@ static void watch_files(struct control *c)
         if (rc == 0)
             rc = pc_watch_add(c->watch, PC_WATCH_KEYS, config->issuers[i].hmac_secret_file);
     }
+    pc_watch_clear(c->watch, PC_WATCH_FLAGS);
+    if (rc == 0)
+        rc = pc_watch_add(c->watch, PC_WATCH_FLAGS, config->flags.file);
     if (rc < 0)
         pc_log_event(PC_LOG_WARN, "not_watched", "changed files will only be read at a reload: %s",
                      pc_strerror(rc));
@@ -243,6 +252,57 @@ int pc_server_reload(struct pc_server *s, struct pc_why *why)
     return rc;
 }
 
+/* ---- flags ---- */
+
+static int install_flags(struct pc_server *s, struct pc_why *why)
+{
+    struct pc_install in = {.why = why};
+    int rc = pc_writer_ready(s->writer) ? pc_flags_load(s->settings->config, &in.flag_file, why)
+                                        : pc_fail(why, -EAGAIN, "recovery is not complete yet");
+    return rc < 0 ? rc : pc_server_run_on_writer(s, install, &in);
+}
+
+/* A file may give a flag another type than the value has that an administrator once set. */
+static void tell_ignored(struct pc_server *s)
+{
+    pc_rcu_online();
+    const struct pc_flags *f = pc_server_view(s)->flags;
+    if (f->ignored)
+        pc_log_event(PC_LOG_WARN, "flag_values_ignored",
+                     "%u flags have a runtime value of another type, which does not count (%.*s is "
+                     "the first): set or remove it",
+                     f->ignored, (int)f->first_ignored->key.n,
+                     (const char *)f->first_ignored->key.p);
+    pc_rcu_offline();
+}
+
+int pc_server_reload_flags(struct pc_server *s, struct pc_why *why)
+{
+    int rc = install_flags(s, why);
+    pc_metric_inc(pc_metrics_main(s->metrics), rc < 0 ? PC_M_FLAGS_REFUSED : PC_M_FLAGS_RELOADED);
+    if (rc < 0) {
+        pc_log_event(PC_LOG_ERROR, "flags_refused", "%s; the old flags stay", why->text);
+        return rc;
+    }
+    pc_log_event(PC_LOG_INFO, "flags_reloaded", "the flag file was read again");
+    tell_ignored(s);
+    watch_files(control_of(s));
+    return 0;
+}
+
+/* Tried out before anything starts, so that what is wrong with them is the first thing said. */
+static int make_flags(struct control *c, struct pc_why *why)
+{
+    struct pc_flags *trial = NULL;
+    int rc = pc_flag_layer_from_environ(c->options.config.environ, &c->flag_environment, why);
+    if (rc == 0)
+        rc = pc_flags_load(c->server.started_as, &c->flag_file, why);
+    if (rc == 0)
+        rc = pc_flags_compile(c->flag_file, NULL, c->flag_environment, &trial, why);
+    pc_flags_free(trial);
+    return rc;
+}
+
 /* ---- changed files ---- */
 
 static void reload_keys(struct control *c)
@@ -257,11 +317,14 @@ static void reload_keys(struct control *c)
 /* What changes while recovery runs is read when it has ended. */
 static void reload_touched(struct control *c)
 {
+    struct pc_why why = {{0}};
     c->touched |= pc_watch_due(c->watch, pc_clock_mono_ns());
     if (!c->touched || !pc_writer_ready(c->server.writer))
         return;
     if (c->touched & PC_WATCH_BIT(KEYS))
         reload_keys(c);
+    if (c->touched & PC_WATCH_BIT(FLAGS))
+        pc_server_reload_flags(&c->server, &why);
     c->touched = 0;
     watch_files(c);
 }
@@ -397,6 +460,8 @@ static int start_writer(struct control *c, const struct pc_identity *id, struct 
         .producers = s->cores + 1,
         .queue_jobs = (uint32_t)config->limits.writer_queue,
         .tables = s->tables,
+        .flag_file = c->flag_file,
+        .flag_environment = c->flag_environment,
         .events = s->events,
         .give_back = give_back,
         .wake = wake,
@@ -404,7 +469,10 @@ static int start_writer(struct control *c, const struct pc_identity *id, struct 
         .metrics = pc_metrics_writer(s->metrics),
         .logger = s->logger,
     };
-    return pc_writer_start(&o, &s->writer, why);
+    int rc = pc_writer_start(&o, &s->writer, why);
+    if (rc == 0)
+        c->flag_file = NULL; /* the writer's now */
+    return rc;
 }
 
 static int start_logging(struct pc_server *s, struct pc_why *why)
@@ -605,6 +673,8 @@ int pc_server_start(const struct pc_server_options *o, struct pc_server **ret_s,
         rc = start_logging(s, why);
     }
     if (rc == 0)
+        rc = make_flags(c, why);
+    if (rc == 0)
         rc = make_tables(c, &id, why);
     if (rc == 0)
         rc = make_process(c, why);
@@ -643,6 +713,7 @@ static int announce(struct control *c, struct pc_why *why)
     if (rc < 0)
         return rc;
     c->announced = true;
+    tell_ignored(&c->server);
     write_listeners_file(c);
     pc_log_event(PC_LOG_INFO, "ready",
                  "recovered in %lld ms (%llu journal records), configuration %s",
@@ -742,6 +813,8 @@ void pc_server_free(struct pc_server *s)
     free(s->workers);
     free(s->hash_key);
     free_settings(s->first_settings);
+    pc_flag_layer_free(c->flag_file);
+    pc_flag_layer_free(c->flag_environment);
     pc_watch_free(c->watch);
     pc_main_ring_close(&c->ring);
     pc_rcu_online();

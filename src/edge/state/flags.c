@@ -14,6 +14,14 @@ const char *pc_flag_type_name(enum pc_flag_type type)
     return names[type];
 }
 
+struct pc_bytes pc_flag_actor_name(struct pc_bytes actor)
+{
+    const struct pc_bytes prefix = PC_LIT("token:");
+    if (actor.n <= prefix.n || memcmp(actor.p, prefix.p, prefix.n) != 0)
+        return actor;
+    return pc_bytes_of(actor.p + prefix.n, actor.n - prefix.n);
+}
+
 /* ---- keys ---- */
 
 static bool is_word(uint8_t c)

@@ -87,6 +87,9 @@ struct pc_flags {
     size_t bytes;                        /* of memory, all included */
 };
 
+/* Who an actor of the audit is in a flag's source: "token:ops" set it as "admin:ops". */
+struct pc_bytes pc_flag_actor_name(struct pc_bytes actor);
+
 /* ---- look-up: no allocation, some nanoseconds ---- */
 
 /* To be computed once where a key is known beforehand (a route's list of flags). */

@@ -10,9 +10,6 @@
 #include "edge/state/registers.h"
 
 #define ADMIN_PREFIX "admin:"
-/* "token:ops" is the actor's name in the audit; the flag says "admin:ops". */
-#define TOKEN_PREFIX "token:"
-
 /* What is known of one key so far. Byte runs are the layers', or the drafts' own `made`. */
 struct draft {
     struct pc_bytes key, value, category, description, actor, variable;
@@ -238,14 +235,6 @@ static struct pc_bytes category_of(const struct draft *d)
     return dot ? pc_bytes_of(d->key.p, (size_t)(dot - d->key.p)) : PC_LIT("general");
 }
 
-static struct pc_bytes who(const struct draft *d)
-{
-    const size_t n = sizeof TOKEN_PREFIX - 1;
-    if (d->actor.n >= n && memcmp(d->actor.p, TOKEN_PREFIX, n) == 0)
-        return pc_bytes_of(d->actor.p + n, d->actor.n - n);
-    return d->actor;
-}
-
 static size_t text_bytes(const struct draft *d)
 {
     return d->key.n + sizeof "\"\":" + d->value.n + category_of(d).n + d->description.n +
@@ -268,7 +257,8 @@ static struct pc_bytes keep_source(struct pc_buf *b, const struct draft *d)
     case PC_FLAG_FROM_ENVIRONMENT: return PC_LIT("environment");
     case PC_FLAG_FROM_ADMIN: break;
     }
-    struct pc_bytes prefix = keep(b, PC_LIT(ADMIN_PREFIX)), name = keep(b, who(d));
+    struct pc_bytes prefix = keep(b, PC_LIT(ADMIN_PREFIX)),
+                    name = keep(b, pc_flag_actor_name(d->actor));
     return pc_bytes_of(prefix.p, prefix.n + name.n);
 }
 
