@@ -151,12 +151,19 @@ static const char *token(const char *jti)
 static const char *path_of(const struct pc_endpoint *e)
 {
     static char path[128];
-    snprintf(path, sizeof path, "%s", e->path);
-    if (strchr(e->path, '{'))
-        snprintf(path, sizeof path, "/v1/revocations/token/x");
-    char *star = strchr(path, '*');
-    if (star)
-        snprintf(star, sizeof path - (size_t)(star - path), "some/path");
+    struct pc_buf b = pc_buf_of(path, sizeof path - 1);
+    for (const char *p = e->path; *p; p++) {
+        if (*p == '{') {
+            pc_buf_str(&b, strncmp(p, "{kind}", 6) == 0 ? "token" : "x");
+            p = strchr(p, '}');
+        } else if (*p == '*') {
+            pc_buf_lit(&b, "some/path");
+        } else {
+            pc_buf_char(&b, *p);
+        }
+    }
+    assert_false(b.overflow);
+    path[b.len] = 0;
     return path;
 }
 
