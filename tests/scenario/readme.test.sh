@@ -1,11 +1,17 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# README.md: its tour, step by step against a fresh development server, and its tables.
+# README.md: its tour, step by step against a fresh development server, and its tables; the manual
+# page and the example configuration that list every key. With --update they are written:
+#     PC_BIN=$PWD/build/debug/bin tests/scenario/readme.test.sh --update
 root=$(cd "$(dirname "$0")/../.." && pwd)
 # shellcheck source=tests/scenario/lib/serve.sh
 . "$root/tests/scenario/lib/serve.sh"
 serve_dev
 export PATH=$PC_BIN:$PATH
+if [ "${1:-}" = --update ]; then
+    python3 "$root/tests/scenario/lib/readme.py" tables "$http" --update 9>&-
+    exit
+fi
 python3 "$root/tests/scenario/lib/readme.py" tour "$http" "$resp" 9>&- || failed=1
 until_true "the server after the tour" is_ready
 python3 "$root/tests/scenario/lib/readme.py" tables "$http" 9>&- || failed=1

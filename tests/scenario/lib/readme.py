@@ -4,8 +4,9 @@
 
     readme.py tour HTTP RESP      runs the blocks behind <!-- tour --> against a development server
                                   whose data directory is ./data, and compares what they print
-    readme.py tables HTTP         compares the tables behind <!-- table: NAME --> with what the
-                                  programs say; with --update writes them into README.md
+    readme.py tables HTTP         compares the tables behind <!-- table: NAME -->, the keys of
+                                  portcullis.yaml(5) and the example configuration with what the
+                                  programs say; with --update writes them
     readme.py text                checks links to files and the configurations in the text
 
 The programs are taken from PATH. HTTP and RESP are the server's addresses; they stand for
@@ -18,6 +19,8 @@ import re
 import subprocess
 import sys
 import urllib.request
+
+import reference
 
 README = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "README.md")
 TIMEOUT_S = 300
@@ -107,20 +110,8 @@ def tour(http, resp):
 # ---- the tables -------------------------------------------------------------------------------
 
 
-def cell(text):
-    return text.replace("|", "\\|")
-
-
 def keys_table(_http):
-    """From `portcullis config keys`: a line "path (type, default X)", then the help, indented."""
-    printed = subprocess.run(["portcullis", "config", "keys"], capture_output=True, text=True, check=True).stdout
-    rows = ["| key | type | default | meaning | reload |", "|---|---|---|---|---|"]
-    for path, kind, default, text in re.findall(r"^(\S+) \(([^,)]*)(?:, default (.*))?\)\n    (.*)$", printed, re.M):
-        live = not text.endswith(" [restart]")
-        text = text.removesuffix(" [restart]")
-        default = f"`{default}`" if default else ""
-        rows.append(f"| `{path}` | {kind} | {cell(default)} | {cell(text)} | {'yes' if live else ''} |")
-    return rows
+    return reference.readme_table()
 
 
 def endpoints_table(http):
@@ -130,7 +121,7 @@ def endpoints_table(http):
     for one in listed:
         methods = "any" if one["methods"] == "*" else one["methods"]
         roles = "any" if len(one["roles"]) == 3 else ", ".join(one["roles"])
-        rows.append(f"| {methods} | `{one['path']}` | {roles} | {one['permission']} | {cell(one['summary'])} |")
+        rows.append(f"| {methods} | `{one['path']}` | {roles} | {one['permission']} | {reference.cell(one['summary'])} |")
     return rows
 
 
@@ -150,9 +141,27 @@ def tables(http, update):
             failed = True
             print(f"FAIL table of {name}\n    is not what the programs say: run this with --update")
     if update:
-        with open(README, "w", encoding="utf-8") as file:
-            file.write(text)
+        write(README, text)
+    return made_files(update) or failed
+
+
+def made_files(update):
+    failed = False
+    for path, is_, should in reference.files():
+        name = os.path.relpath(path, reference.ROOT)
+        if is_ == should:
+            print(f"PASS {name} describes every key")
+        elif update:
+            write(path, should)
+        else:
+            failed = True
+            print(f"FAIL {name} describes every key\n    it is not what the programs say: run this with --update")
     return failed
+
+
+def write(path, text):
+    with open(path, "w", encoding="utf-8") as file:
+        file.write(text)
 
 
 # ---- the rest ---------------------------------------------------------------------------------
