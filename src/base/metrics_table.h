@@ -97,6 +97,14 @@
     S(SNAPSHOTS_WRITTEN, "result=\"written\"") S(SNAPSHOTS_FAILED, "result=\"failed\"") \
   F("portcullis_snapshot_last_timestamp_seconds", GAUGE, ALL, "When the last snapshot was completed") \
     S(SNAPSHOT_LAST_SECONDS, "") \
+  F("portcullis_audit_lines_total", COUNTER, ALL, "Lines written to audit.jsonl") \
+    S(AUDIT_LINES, "") \
+  F("portcullis_audit_behind", GAUGE, ALL, "Positions of the journal that have no line in audit.jsonl yet") \
+    S(AUDIT_BEHIND, "") \
+  F("portcullis_audit_failing", GAUGE, ALL, "1 while audit.jsonl cannot be written: the journal keeps its records") \
+    S(AUDIT_FAILING, "") \
+  F("portcullis_audit_failures_total", COUNTER, ALL, "Attempts to write audit.jsonl that failed") \
+    S(AUDIT_FAILURES, "") \
   F("portcullis_writer_queue_full_total", COUNTER, ALL, "Times a core found its queue to the writer full") \
     S(WRITER_QUEUE_FULL, "") \
   F("portcullis_loop_turns_total", COUNTER, CORE, "Turns of the event loop") \

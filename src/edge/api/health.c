@@ -72,6 +72,17 @@ static const char *clock_name(enum pc_clock_state state)
     return "unknown";
 }
 
+static void put_audit(struct pc_buf *b, const struct pc_writer_health *h)
+{
+    const struct pc_audit_status *a = &h->audited;
+    pc_buf_fmt(b, "},\"audit\":{\"state\":\"%s\",\"position\":%llu,\"behind\":%llu,\"message\":",
+               !h->audit    ? "off"
+               : a->failing ? "failing"
+                            : "ok",
+               (unsigned long long)a->position, (unsigned long long)a->behind);
+    pc_buf_json_str(b, pc_bytes_str(a->failing ? a->why : ""));
+}
+
 static void put_journal(struct pc_buf *b, const struct pc_writer_health *h)
 {
     pc_buf_fmt(b,
@@ -82,6 +93,7 @@ static void put_journal(struct pc_buf *b, const struct pc_writer_health *h)
                (long long)h->recovery_ms, (unsigned long long)h->snapshot_position);
     pc_buf_lit(b, ",\"message\":");
     pc_buf_json_str(b, pc_bytes_str(journal_message(h)));
+    put_audit(b, h);
     pc_buf_fmt(b, "},\"clock\":{\"state\":\"%s\",\"step_ms\":%lld}", clock_name(h->clock),
                (long long)h->clock_step_ms);
 }

@@ -214,7 +214,8 @@ void pc_mutation_explain(int result, struct pc_mutation_refusal *r)
     case PC_E_FULL:
         pc_mutation_refuse(r, 503, "JOURNAL_FULL",
                            "the journal has reached journal.outbox_max (there is room again after "
-                           "the next snapshot), or too many keys and issuers are revoked");
+                           "the next snapshot, or when audit.jsonl can be written), or too many "
+                           "keys and issuers are revoked");
         break;
     case PC_E_TOO_LARGE:
         pc_mutation_refuse(r, 413, "BATCH_TOO_LARGE",

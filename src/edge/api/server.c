@@ -455,6 +455,8 @@ static int start_writer(struct control *c, const struct pc_identity *id, struct 
         .snapshot_bytes = config->journal.snapshot_bytes,
         .snapshot_interval_ms = config->journal.snapshot_interval_ms,
         .outbox_max_bytes = config->journal.outbox_max_bytes,
+        .audit = config->audit.enabled,
+        .audit_file_bytes = config->audit.file_bytes,
         .recover = c->options.recover,
         .node = id->node,
         .producers = s->cores + 1,

@@ -149,6 +149,20 @@ static int write_blocks(struct pc_writer *w, struct pc_snapshot_writer *s)
     return rc;
 }
 
+/* Frees the segments that nobody needs any more. Those back to the snapshot before the newest stay,
+ * as long as there is room: should the newest turn out damaged, that one and they still give
+ * everything. And what the audit has no durable line of stays in any case. */
+static int retire(struct pc_writer *w)
+{
+    struct pc_journal_status status;
+    pc_journal_status(w->journal, &status);
+    bool tight = status.bytes_used > w->o.outbox_max_bytes / 2;
+    uint64_t upto = tight ? status.snapshot_position : status.previous_snapshot;
+    if (w->audit.audit)
+        upto = pc_min_u64(upto, pc_audit_synced(w->audit.audit));
+    return pc_journal_retire(w->journal, upto, NULL);
+}
+
 static int write_snapshot(struct pc_writer *w, struct pc_why *why)
 {
     struct pc_snapshot_writer *s;
@@ -167,11 +181,7 @@ static int write_snapshot(struct pc_writer *w, struct pc_why *why)
     struct pc_journal_status status;
     pc_journal_status(w->journal, &status);
     atomic_store(&w->snapshot_position, status.snapshot_position);
-    /* The segments back to the snapshot before stay, as long as there is room: should this one turn
-     * out damaged, that one and they still give everything. */
-    bool tight = status.bytes_used > w->o.outbox_max_bytes / 2;
-    return pc_journal_retire(w->journal,
-                             tight ? status.snapshot_position : status.previous_snapshot, NULL);
+    return retire(w);
 }
 
 static void do_snapshot(struct pc_writer *w)
@@ -186,13 +196,15 @@ static void do_snapshot(struct pc_writer *w)
 
 bool pc_background_work(struct pc_writer *w)
 {
-    bool did = false;
+    bool did = pc_audit_thread_work(w);
     if (pc_journal_wants_segment(w->journal))
         did = pc_journal_prepare_next(w->journal) == 0;
     if (atomic_load_explicit(&w->background.snapshot, memory_order_acquire) ==
         PC_SNAPSHOT_RUNNING) {
         do_snapshot(w);
         did = true;
+    } else if (retire(w) < 0) { /* the audit may have got further; it is tried again */
+        did = false;
     }
     return did;
 }

@@ -269,6 +269,7 @@ int pc_writer_recover(struct pc_writer *w, struct pc_why *why)
     if (rc < 0)
         return rc;
     atomic_store(&w->snapshot_position, w->recovered.snapshot_position);
+    w->last_position = w->recovered.position;
     w->last_snapshot_ms = pc_writer_wall(w);
     /* What had to be replayed counts towards the next snapshot. */
     w->appended_bytes = r.records * PC_JOB_CHANGE_OVERHEAD;

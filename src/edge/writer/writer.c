@@ -159,6 +159,7 @@ static int sync_journal(struct pc_writer *w)
     if (rc < 0)
         return rc;
     w->next_seal_ns = pc_writer_mono(w) + PC_WRITER_SEAL_MS * INT64_C(1000000);
+    pc_audit_thread_due(w);
     pc_histogram_record(w->o.metrics, PC_H_JOURNAL_SYNC, (uint64_t)(pc_writer_mono(w) - start), 1);
     return 0;
 }
@@ -171,6 +172,7 @@ static int journal_batch(struct pc_writer *w)
     if (rc < 0)
         return rc;
     w->appended_bytes += w->batch_bytes;
+    w->last_position = first + w->batch_changes - 1;
     pc_metric_inc(w->o.metrics, PC_M_JOURNAL_BATCHES);
     pc_metric_add(w->o.metrics, PC_M_JOURNAL_RECORDS, w->batch_changes);
     pc_metric_add(w->o.metrics, PC_M_JOURNAL_BYTES, w->batch_bytes);
@@ -318,6 +320,19 @@ static bool work(struct pc_writer *w)
 
 /* ---- when there is time ---- */
 
+static void publish_audit_gauges(struct pc_writer *w)
+{
+    struct pc_metrics_block *m = w->o.metrics;
+    struct pc_audit_status audit;
+    if (!w->audit.audit)
+        return;
+    pc_audit_status(w->audit.audit, &audit);
+    pc_metric_set(m, PC_M_AUDIT_FAILING, audit.failing);
+    pc_metric_set(m, PC_M_AUDIT_BEHIND, audit.behind);
+    pc_metric_set(m, PC_M_AUDIT_LINES, audit.lines);
+    pc_metric_set(m, PC_M_AUDIT_FAILURES, audit.failures);
+}
+
 static void publish_gauges(struct pc_writer *w)
 {
     struct pc_metrics_block *m = w->o.metrics;
@@ -339,6 +354,7 @@ static void publish_gauges(struct pc_writer *w)
     pc_metric_set(m, PC_M_REMOVAL_STOPPED, w->clock.state != PC_CLOCK_TRUSTED);
     pc_metric_set(m, PC_M_JOURNAL_SIZE_BYTES, journal.bytes_used);
     check_outbox(w, journal.bytes_used);
+    publish_audit_gauges(w);
 }
 
 static void check_clock(struct pc_writer *w, int64_t wall_ms, int64_t mono_ns)
@@ -375,8 +391,10 @@ static int begin_snapshot(struct pc_writer *w)
 static void maybe_snapshot(struct pc_writer *w, int64_t wall_ms)
 {
     uint64_t since = w->appended_bytes - w->snapshot_base_bytes;
-    bool full = atomic_load_explicit(&w->outbox_full, memory_order_relaxed);
-    /* A full journal refuses mutations until a snapshot frees segments. */
+    /* A full journal refuses mutations until segments are freed. Where the newest snapshot says
+     * everything already another would free nothing: then it is the audit that is behind. */
+    bool full = atomic_load_explicit(&w->outbox_full, memory_order_relaxed) &&
+                atomic_load(&w->snapshot_position) < w->last_position;
     bool due = since >= w->o.snapshot_bytes || full ||
                (w->o.snapshot_interval_ms && since &&
                 wall_ms - w->last_snapshot_ms >= w->o.snapshot_interval_ms);
@@ -393,6 +411,7 @@ static void tick(struct pc_writer *w, int64_t mono_ns)
     pc_background_collect(w);
     maybe_snapshot(w, wall_ms);
     publish_gauges(w);
+    pc_audit_thread_nudge(w); /* what was synced without a batch */
 }
 
 /* Marks how far the journal is durable, so that damage is told from a torn write. */
@@ -414,6 +433,8 @@ static void timers(struct pc_writer *w)
         seal(w);
     if (now >= w->next_tick_ns)
         tick(w, now);
+    if (w->audit.next_nudge_ns && now >= w->audit.next_nudge_ns)
+        pc_audit_thread_nudge(w);
     if (pc_journal_wants_segment(w->journal))
         pc_waker_notify(w->background.waker);
 }
@@ -426,6 +447,8 @@ static void sleep_until_work(struct pc_writer *w)
         due = pc_min_i64(due, w->next_sync_ns);
     if (w->next_seal_ns)
         due = pc_min_i64(due, w->next_seal_ns);
+    if (w->audit.next_nudge_ns)
+        due = pc_min_i64(due, w->audit.next_nudge_ns);
     pc_waker_prepare(w->waker);
     if (queues_empty(w) && !atomic_load_explicit(&w->stop, memory_order_seq_cst) && due > now) {
         pc_rcu_offline();
@@ -444,12 +467,25 @@ static void start_failed(struct pc_writer *w, const struct pc_why *why)
     pc_log_event(PC_LOG_ERROR, "recovery_failed", "%s", w->why);
 }
 
+/* The threads beside the writer. */
+static int start_helpers(struct pc_writer *w, struct pc_why *why)
+{
+    int rc = pc_background_start(w, why);
+    if (rc < 0)
+        return rc;
+    rc = pc_audit_thread_start(w, why);
+    if (rc < 0)
+        pc_background_stop(w);
+    return rc;
+}
+
 bool pc_writer_bring_up(struct pc_writer *w, bool with_background)
 {
     struct pc_why why = {{0}};
     int64_t start = pc_writer_mono(w);
     ASSERT_ON_WRITER(w);
-    if (pc_writer_recover(w, &why) < 0 || (with_background && pc_background_start(w, &why) < 0)) {
+    if (pc_writer_recover(w, &why) < 0 || pc_audit_thread_new(w, &why) < 0 ||
+        (with_background && start_helpers(w, &why) < 0)) {
         start_failed(w, &why);
         return false;
     }
@@ -481,6 +517,7 @@ void pc_writer_shut_down(struct pc_writer *w)
     if (!pc_journal_failed(w->journal) && sync_journal(w) < 0)
         become_read_only(w, "the last sync failed");
     seal(w);
+    pc_audit_thread_stop(w);
     if (!pc_journal_failed(w->journal) && pc_writer_snapshot_now(w, &why) < 0)
         pc_log_event(PC_LOG_WARN, "snapshot_failed", "%s", why.text);
 }
@@ -489,6 +526,7 @@ void pc_writer_close(struct pc_writer *w)
 {
     ASSERT_ON_WRITER(w);
     pc_metric_set(w->o.metrics, PC_M_READY, 0);
+    pc_audit_thread_free(w); /* it reads the journal */
     pc_journal_close(w->journal);
     w->journal = NULL;
 }
@@ -722,6 +760,9 @@ void pc_writer_health(struct pc_writer *w, struct pc_writer_health *h)
     h->node = w->node;
     h->incarnation = w->incarnation;
     h->recovered_records = w->recovered.records;
+    h->audit = w->audit.audit != NULL;
+    if (h->audit)
+        pc_audit_status(w->audit.audit, &h->audited);
     if (h->state != PC_WRITER_READY)
         snprintf(h->why, sizeof h->why, "%s", w->why);
     h->snapshot_position = atomic_load_explicit(&w->snapshot_position, memory_order_relaxed);

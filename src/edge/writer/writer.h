@@ -23,6 +23,7 @@
 #include "base/config.h"
 #include "base/metrics.h"
 #include "edge/journal/journal.h"
+#include "edge/writer/audit.h"
 #include "edge/writer/clock_guard.h"
 #include "edge/writer/events.h"
 #include "edge/writer/hlc.h"
@@ -35,6 +36,7 @@
 /* A writer that has synced nothing for so long marks how far the journal is durable. Not at once: a
  * client that waits for each answer would pay two syncs for every change. */
 #define PC_WRITER_SEAL_MS    100
+#define PC_WRITER_AUDIT_MS   20     /* from a sync to deriving the audit of what it made durable */
 #define PC_WRITER_TICK_MS    1000   /* expiry, clock, snapshot and gauge checks */
 #define PC_WRITER_REAP_SLOTS 200000 /* looked at per tick and table */
 
@@ -54,6 +56,8 @@ struct pc_writer_options {
     uint64_t snapshot_bytes;      /* journal written since the last snapshot before a new one */
     int64_t snapshot_interval_ms; /* 0: by size only */
     uint64_t outbox_max_bytes;    /* journal kept at most; beyond it mutations are refused */
+    bool audit;                   /* derive audit.jsonl */
+    uint64_t audit_file_bytes;    /* 0 = default */
     enum pc_recover_mode recover; /* --recover */
     uint64_t node;                /* this node's id: identity.h */
     unsigned producers;
@@ -90,6 +94,8 @@ struct pc_writer_health {
     uint64_t recovered_records;
     int64_t recovery_ms;
     uint64_t changes, batches, refused;
+    bool audit; /* it is derived, and `audited` tells how */
+    struct pc_audit_status audited;
     char why[512]; /* of READ_ONLY or FAILED */
 };
 

@@ -10,7 +10,9 @@
 #include "base/spsc.h"
 #include "base/waker.h"
 #include "edge/journal/snapshot.h"
+#include "edge/state/rcu.h"
 #include "edge/state/registers.h"
+#include "edge/writer/audit.h"
 #include "edge/writer/writer.h"
 
 /* Snapshot sections; the numbers stand in files. */
@@ -58,6 +60,16 @@ struct pc_background {
     int64_t started_ns;
 };
 
+/* A third thread derives the audit. */
+struct pc_audit_thread {
+    struct pc_audit *audit; /* NULL: no audit */
+    pthread_t thread;
+    bool running;
+    struct pc_waker *waker;
+    atomic_bool stop, nudged;
+    int64_t next_nudge_ns; /* the writer's; 0: nothing new is durable */
+};
+
 /* Flags and IP rules as set at run time, what their snapshots are compiled from, and what the
  * batch at hand would make of them. */
 struct pc_rules {
@@ -77,6 +89,7 @@ struct pc_writer {
     pthread_t joinable; /* of pc_writer_start(), for pc_writer_stop() */
     bool thread_running;
     struct pc_background background;
+    struct pc_audit_thread audit;
 
     struct pc_spsc **queues; /* [producers]: pushed by that producer, popped here */
     struct pc_job **held;    /* [producers]: popped, but not fit for the batch at hand */
@@ -108,6 +121,7 @@ struct pc_writer {
     int64_t next_seal_ns;         /* 0: nothing was synced since the last seal */
     uint64_t snapshot_base_bytes; /* bytes appended when the last snapshot began */
     uint64_t appended_bytes;
+    uint64_t last_position; /* of the last record appended; at a start: of its mark */
     int64_t last_snapshot_ms;
 
     /* Read by any thread. */
@@ -178,6 +192,17 @@ int pc_rules_compile(struct pc_writer *w, struct pc_parts *parts, struct pc_why 
 /* All registers that survive a restart as encoded Changes, each after its 32-bit length. */
 int pc_rules_encode(const struct pc_writer *w, uint8_t **ret_bytes, size_t *ret_n);
 struct pc_register pc_rules_register(const struct pc_change *c);
+/* audit_thread.c: after recovery; nothing happens in any of them without an audit. */
+int pc_audit_thread_new(struct pc_writer *w, struct pc_why *why);
+void pc_audit_thread_free(struct pc_writer *w);
+int pc_audit_thread_start(struct pc_writer *w, struct pc_why *why);
+/* Ends the thread and derives what is durable by now. */
+void pc_audit_thread_stop(struct pc_writer *w);
+/* Something became durable: the thread is to be nudged soon. */
+void pc_audit_thread_due(struct pc_writer *w);
+void pc_audit_thread_nudge(struct pc_writer *w);
+/* Without a thread: one step; whether it got further. */
+bool pc_audit_thread_work(struct pc_writer *w);
 /* recovery.c */
 int pc_writer_recover(struct pc_writer *w, struct pc_why *why);
 /* background.c */
