@@ -28,7 +28,7 @@ struct cli_options {
     const char *alg, *aud, *client, *config, *connections, *credential, *env_file, *exp, *family;
     const char *import, *iss, *issuer, *jti, *key, *kid, *name, *reason, *recover, *role, *roles;
     const char *scope, *sid, *sub, *token_file, *ttl, *url, *wait;
-    bool cutoff, dev, help, json, undo, sources, force;
+    bool cutoff, dev, ephemeral, string, help, json, undo, sources, force;
 };
 
 struct cli {
@@ -96,6 +96,11 @@ int cli_revoke(struct cli *c);
 int cli_unrevoke(struct cli *c);
 int cli_revocation_get(struct cli *c);
 int cli_status(struct cli *c);
+int cli_flags_list(struct cli *c);
+int cli_flags_get(struct cli *c);
+int cli_flags_set(struct cli *c);
+int cli_flags_unset(struct cli *c);
+int cli_flags_reload(struct cli *c);
 int cli_snapshot(struct cli *c);
 int cli_confirm_clock(struct cli *c);
 int cli_doctor(struct cli *c);

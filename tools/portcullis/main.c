@@ -22,6 +22,7 @@ static const struct cli_option options[] = {
     {"cutoff",      NULL,       OPTION(cutoff),      "issuer: refuse tokens issued until now, not later ones"           },
     {"dev",         NULL,       OPTION(dev),         "development mode: its own issuer and administrator, loopback only"},
     {"env-file",    "FILE",     OPTION(env_file),    "file of PORTCULLIS_… variables"                                 },
+    {"ephemeral",   NULL,       OPTION(ephemeral),   "until the next start only"                                        },
     {"expires-at",  "SECONDS",  OPTION(exp),         "honoured until this Unix time"                                    },
     {"family",      "ID",       OPTION(family),      "claim fam"                                                        },
     {"force",       NULL,       OPTION(force),       "also while a server uses the directory"                           },
@@ -41,6 +42,7 @@ static const struct cli_option options[] = {
     {"scope",       "TEXT",     OPTION(scope),       "claim scope"                                                      },
     {"sid",         "ID",       OPTION(sid),         "claim sid"                                                        },
     {"sources",     NULL,       OPTION(sources),     "add where each value comes from"                                  },
+    {"string",      NULL,       OPTION(string),      "VALUE is a text, also where it looks like JSON"                   },
     {"sub",         "NAME",     OPTION(sub),         "claim sub"                                                        },
     {"token-file",  "FILE",     OPTION(token_file),  "file with the token; - is standard input"                         },
     {"ttl",         "TIME",     OPTION(ttl),         "duration such as 15m, or seconds"                                 },
@@ -52,6 +54,7 @@ static const struct cli_option options[] = {
 
 #define CLIENT_OPTIONS "url", "credential"
 
+/* clang-format off */
 const struct cli_command cli_commands[] = {
     {"serve",
      "",                       "Start the server and supervise it.",
@@ -100,6 +103,18 @@ const struct cli_command cli_commands[] = {
      NULL,                                                                                        cli_revocation_get,
      {CLIENT_OPTIONS, "issuer", "json"},
      1,                                                                                                                                                2},
+    {"flags list", "", "List all flags with type, source and value.",
+     NULL, cli_flags_list, {CLIENT_OPTIONS, "json"}, 0, 0},
+    {"flags get", "KEY", "Show one flag.",
+     NULL, cli_flags_get, {CLIENT_OPTIONS, "json"}, 1, 1},
+    {"flags set", "KEY VALUE", "Set a flag.",
+     "VALUE is JSON (true, 42, {\"a\":1}) or else a text. A flag keeps its type; one that nobody\n"
+     "knows yet is created. The value is kept over restarts unless --ephemeral is given.",
+     cli_flags_set, {CLIENT_OPTIONS, "ephemeral", "string", "reason", "json"}, 2, 2},
+    {"flags unset", "KEY", "Remove the value that was set: the file's or the default counts again.",
+     NULL, cli_flags_unset, {CLIENT_OPTIONS, "json"}, 1, 1},
+    {"flags reload", "", "Have the server read the flag file again.",
+     NULL, cli_flags_reload, {CLIENT_OPTIONS, "json"}, 0, 0},
     {"token mint",
      "",                       "Sign a token.",
      "With the key that serve --dev made, or with --key and --iss.",                              cli_token_mint,
@@ -154,6 +169,7 @@ const struct cli_command cli_commands[] = {
      0,                                                                                                                                                0},
     {"version",            "", "Print versions.",                                           NULL, cli_version,            {NULL},                   0, 0},
 };
+/* clang-format on */
 const unsigned cli_command_count = PC_COUNT(cli_commands);
 
 /* ---- Help. ---- */
