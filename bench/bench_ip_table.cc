@@ -169,7 +169,7 @@ void sets_cached(benchmark::State &state)
     pc_ip_sets *s;
     pc_ip_match m;
     if (pc_ip_configured_new(&source, 1, &c, nullptr) ||
-        pc_ip_sets_compile(c, nullptr, &s, nullptr))
+        pc_ip_sets_compile(c, nullptr, 0, &s, nullptr))
         std::abort();
     size_t i = 0, denied = 0;
     for (auto _ : state) {

@@ -245,7 +245,8 @@ static bool rule_of(const struct pc_register *r, struct pc_bytes *ret_set, struc
 /* A walk over the registers that are rules. */
 struct rules {
     const struct pc_registers *registers;
-    size_t at, before; /* `before`: to step back by one */
+    int64_t expired_before_ms; /* those are left out */
+    size_t at, before;         /* `before`: to step back by one */
     const struct pc_register *reg;
     struct pc_bytes set;
     struct pc_ip_rule rule;
@@ -256,7 +257,8 @@ static bool next_rule(struct rules *w)
     do {
         w->before = w->at;
         w->reg = pc_registers_next(w->registers, &w->at);
-    } while (w->reg && !rule_of(w->reg, &w->set, &w->rule));
+    } while (w->reg &&
+             (w->reg->expires_at_ms < w->expired_before_ms || !rule_of(w->reg, &w->set, &w->rule)));
     return w->reg != NULL;
 }
 
@@ -316,10 +318,10 @@ static int make_group(struct pc_ip_sets *s, struct group *g, struct rules *w, st
 
 /* One group for each set that runtime rules name: the keys are sorted, and a blank comes before
  * every character of a name, so that the rules of a set stand together and the sets by name. */
-static int make_groups(struct pc_ip_sets *s, const struct pc_registers *runtime,
-                       struct pc_ip_builder *b, struct pc_why *why)
+static int make_groups(struct pc_ip_sets *s, struct rules w, struct pc_ip_builder *b,
+                       struct pc_why *why)
 {
-    struct rules w = {.registers = runtime}, ahead = w;
+    struct rules ahead = w;
     struct pc_bytes set = {NULL, 0};
     size_t sets = 0, rules = 0;
     for (; next_rule(&ahead); rules++) {
@@ -396,8 +398,9 @@ static int join(struct pc_ip_sets *s)
 }
 
 int pc_ip_sets_compile(const struct pc_ip_configured *c, const struct pc_registers *runtime,
-                       struct pc_ip_sets **ret_s, struct pc_why *why)
+                       int64_t expired_before_ms, struct pc_ip_sets **ret_s, struct pc_why *why)
 {
+    struct rules rules = {.registers = runtime, .expired_before_ms = expired_before_ms};
     struct pc_ip_sets *s = calloc(1, sizeof *s);
     struct pc_ip_builder *b = NULL;
     if (!s || pc_ip_builder_new(&b) < 0) {
@@ -406,7 +409,7 @@ int pc_ip_sets_compile(const struct pc_ip_configured *c, const struct pc_registe
     }
     s->configured = c;
     s->next_expiry_ms = INT64_MAX;
-    int rc = make_groups(s, runtime, b, why);
+    int rc = make_groups(s, rules, b, why);
     if (rc == 0 && join(s) < 0)
         rc = pc_fail(why, -ENOMEM, "no memory for IP rules");
     pc_ip_builder_free(b);

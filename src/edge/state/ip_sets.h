@@ -63,11 +63,11 @@ size_t pc_ip_configured_bytes(const struct pc_ip_configured *c);
 
 struct pc_ip_sets;
 
-/* `runtime` may be NULL: no runtime rules. Copies what it needs of them. Registers whose key is no
- * "<set> <cidr>" are ignored (the writer lets none in: pc_ip_key_parse). -ENOMEM, or PC_E_FULL
- * above PC_IP_RUNTIME_RULES_MAX; nothing was changed then. */
+/* `runtime` may be NULL: no runtime rules. Copies what it needs of them, except those that expired
+ * before expired_before_ms. Registers that are no rules are ignored (pc_ip_key_parse). -ENOMEM, or
+ * PC_E_FULL above PC_IP_RUNTIME_RULES_MAX; nothing was changed then. */
 int pc_ip_sets_compile(const struct pc_ip_configured *c, const struct pc_registers *runtime,
-                       struct pc_ip_sets **ret_s, struct pc_why *why);
+                       int64_t expired_before_ms, struct pc_ip_sets **ret_s, struct pc_why *why);
 void pc_ip_sets_free(struct pc_ip_sets *s);
 
 unsigned pc_ip_sets_count(const struct pc_ip_sets *s);
@@ -100,7 +100,7 @@ bool pc_ip_match_rule(const struct pc_ip_match *m, struct pc_ip_rule *ret_rule);
 const char *pc_ip_source_name(enum pc_ip_source source);
 
 /* When the first runtime rule expires (or expired); INT64_MAX: none does. What has expired decides
- * nothing, but is kept until the registers forget it and the sets are compiled again. */
+ * nothing, but takes room until the sets are compiled again with a later expired_before_ms. */
 int64_t pc_ip_sets_next_expiry_ms(const struct pc_ip_sets *s);
 
 /* ---- listing ---- */

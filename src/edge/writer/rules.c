@@ -14,6 +14,13 @@
 #define FLAG_REGISTERS_MAX    (2u * PC_FLAG_RUNTIME_MAX)
 #define IP_RULE_REGISTERS_MAX (2u * PC_IP_RUNTIME_RULES_MAX)
 
+/* An expired IP rule stays in the snapshots for a minute: a small step back of the clock must not
+ * find it gone. */
+static int64_t ip_expired_before(const struct pc_writer *w)
+{
+    return pc_writer_wall(w) - 60 * 1000;
+}
+
 struct pc_register pc_rules_register(const struct pc_change *c)
 {
     PC_ASSERT(pc_kind_is_register(c->kind));
@@ -72,7 +79,8 @@ int pc_rules_draft(struct pc_writer *w, const struct pc_room *room)
         rc = draft_registers(w, PC_KIND_IP_RULE, room->ip_rules, IP_RULE_REGISTERS_MAX,
                              &r->draft_ip_rules);
         if (rc == 0)
-            rc = pc_ip_sets_compile(r->ip_configured, r->draft_ip_rules, &r->draft.ip_sets, NULL);
+            rc = pc_ip_sets_compile(r->ip_configured, r->draft_ip_rules, ip_expired_before(w),
+                                    &r->draft.ip_sets, NULL);
     }
     return rc;
 }
@@ -135,7 +143,8 @@ int pc_rules_compile(struct pc_writer *w, struct pc_parts *parts, struct pc_why 
     struct pc_flags *flags = NULL;
     int rc = pc_flags_compile(r->flag_file, r->flag_values, w->o.flag_environment, &flags, why);
     if (rc == 0)
-        rc = pc_ip_sets_compile(r->ip_configured, r->ip_rules, &parts->ip_sets, why);
+        rc = pc_ip_sets_compile(r->ip_configured, r->ip_rules, ip_expired_before(w),
+                                &parts->ip_sets, why);
     if (rc < 0)
         pc_flags_free(flags);
     else

@@ -15,7 +15,7 @@ static int first_view(struct pc_tables *t, struct pc_trust *trust, struct pc_why
     if (rc == 0)
         rc = pc_flags_compile(NULL, NULL, NULL, &v->parts.flags, why);
     if (rc == 0)
-        rc = pc_ip_sets_compile(t->no_ip_rules, NULL, &v->parts.ip_sets, why);
+        rc = pc_ip_sets_compile(t->no_ip_rules, NULL, 0, &v->parts.ip_sets, why);
     if (rc < 0) {
         pc_flags_free(v->parts.flags);
         free(v);
