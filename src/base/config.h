@@ -166,6 +166,7 @@ struct pc_config {
         uint64_t max_pipeline; /* commands of one connection answered per turn */
         uint64_t output_buffer_bytes;
         int64_t idle_timeout_ms; /* 0: never */
+        uint64_t throttle_keys;  /* of CL.THROTTLE */
     } resp;
     struct {
         uint64_t segment_bytes, snapshot_bytes, outbox_max_bytes;

@@ -274,6 +274,8 @@ static const struct pc_key root_keys[] = {
         .help = "Answers kept for a client that does not read; beyond it reading from it stops."),
     KEY("resp.idle_timeout", DURATION, resp.idle_timeout_ms, "0s", 0, 30 * DAY,
         .help = "Close a connection that was silent for so long; 0: never, as Redis does."),
+    KEY("resp.throttle_keys", UINT, resp.throttle_keys, "262144", 1024, 1 << 30,
+        .help = "Keys of CL.THROTTLE at one time; 24 bytes of memory each."),
     KEY("resp.prefixes", LIST, prefixes, NULL, 1, 0, .list = &prefixes, .live = true,
         .help = "Which keys are revocations."),
 

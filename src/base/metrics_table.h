@@ -25,6 +25,14 @@
     V(RESP_COMMANDS, PC_METRICS_RESP_COMMANDS_MAX) \
   F("portcullis_resp_errors_total", COUNTER, ALL, "RESP commands answered with an error") \
     S(RESP_ERRORS, "") \
+  F("portcullis_throttle_total", COUNTER, ALL, "CL.THROTTLE that took something, by result") \
+    S(THROTTLE_ALLOWED, "result=\"allowed\"") S(THROTTLE_REFUSED, "result=\"refused\"") \
+  F("portcullis_throttle_keys", GAUGE, ALL, "Slots of CL.THROTTLE's table in use") \
+    S(THROTTLE_KEYS, "") \
+  F("portcullis_throttle_evictions_total", COUNTER, ALL, "Keys of CL.THROTTLE that owed nothing and made room for others") \
+    S(THROTTLE_EVICTED, "") \
+  F("portcullis_throttle_no_room_total", COUNTER, ALL, "CL.THROTTLE refused because there was no room for its key") \
+    S(THROTTLE_NO_ROOM, "") \
   F("portcullis_connections_open", GAUGE, ALL, "Connections open now, by protocol") \
     S(CONNECTIONS_OPEN_HTTP, "protocol=\"http\"") S(CONNECTIONS_OPEN_RESP, "protocol=\"resp\"") \
   F("portcullis_core_connections_open", GAUGE, CORE, "Connections open now on each core") \

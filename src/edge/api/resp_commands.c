@@ -11,6 +11,7 @@
 #include "edge/api/check.h"
 #include "edge/api/mutate.h"
 #include "edge/api/resp_conn.h"
+#include "edge/api/resp_throttle.h"
 
 typedef enum pc_resp_outcome outcome;
 
@@ -808,6 +809,7 @@ static outcome cmd_info(struct pc_resp_conn *r, const struct pc_resp_command *c)
     X("EXISTS", -2, PC_RESP_READ, 1, -1, 1, cmd_exists)                                            \
     X("SET", -3, PC_RESP_MUTATE, 1, 1, 1, cmd_set)                                                 \
     X("GET", 2, PC_RESP_READ, 1, 1, 1, cmd_get)                                                    \
+    X("CL.THROTTLE", -1, PC_RESP_MUTATE, 1, 1, 1, pc_resp_throttle)                                \
     X("SETEX", 4, PC_RESP_MUTATE, 1, 1, 1, cmd_setex)                                              \
     X("PSETEX", 4, PC_RESP_MUTATE, 1, 1, 1, cmd_psetex)                                            \
     X("TTL", 2, PC_RESP_READ, 1, 1, 1, cmd_ttl)                                                    \

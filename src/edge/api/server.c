@@ -532,11 +532,19 @@ static int make_process(struct control *c, struct pc_why *why)
         free(random);
         return pc_fail(why, -ENOMEM, "no memory for %u cores", s->cores);
     }
+    for (unsigned i = 0; i < s->cores; i++) {
+        if (pc_top_keys_new(&s->workers[i].top) < 0) {
+            free(random);
+            return pc_fail(why, -ENOMEM, "no memory for %u cores", s->cores);
+        }
+    }
     pc_random_bytes(random, sizeof *s->hash_key);
     pc_token_hash_key_init(s->hash_key, random);
     pc_wipe(random, sizeof *s->hash_key);
     free(random);
     pc_random_bytes(s->client_key, sizeof s->client_key);
+    if (pc_limits_new(s->started_as->resp.throttle_keys, &s->throttle) < 0)
+        return pc_fail(why, -ENOMEM, "no memory for resp.throttle_keys");
     int rc = pc_metrics_create(s->cores, &names, &s->metrics);
     if (rc == 0)
         rc = pc_offload_new(s->cores, &s->offload);
@@ -812,6 +820,9 @@ void pc_server_free(struct pc_server *s)
     pc_log_close(s->logger);
     if (s->metrics)
         pc_metrics_destroy(s->metrics);
+    pc_limits_free(s->throttle);
+    for (unsigned i = 0; s->workers && i < s->cores; i++)
+        pc_top_keys_free(s->workers[i].top);
     free(s->workers);
     free(s->hash_key);
     free_settings(s->first_settings);

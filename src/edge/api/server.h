@@ -23,7 +23,9 @@
 #include "edge/loop/conn.h"
 #include "edge/loop/core.h"
 #include "edge/state/rcu.h"
+#include "edge/state/limits.h"
 #include "edge/state/token_cache.h"
+#include "edge/state/top_keys.h"
 #include "edge/state/verify_budget.h"
 #include "edge/wire/http1.h"
 #include "edge/wire/http1_write.h"
@@ -65,7 +67,8 @@ struct pc_server {
     struct pc_offload_queue *offload;
     struct pc_events *events; /* what the writer tells, for /v1/events */
     struct pc_token_hash_key *hash_key;
-    struct pc_worker *workers; /* [cores] */
+    struct pc_limit_table *throttle; /* CL.THROTTLE's keys; any core */
+    struct pc_worker *workers;       /* [cores] */
     unsigned cores;
     struct pc_listener_info listeners[PC_CONFIG_LISTENERS_MAX];
     int64_t started_ms;
@@ -88,6 +91,8 @@ struct pc_worker {
     struct pc_json_token *json; /* [PC_WORKER_JSON_TOKENS] */
     struct pc_cached_token uncached;
     struct pc_resp_command *resp;
+    struct pc_top_keys *top;               /* keys close to a limit; the main thread reads it */
+    struct pc_limit_counters throttle;     /* what this core did to the server's table */
     struct pc_event_streams streams;       /* of /v1/events */
     int64_t proxied_said_s;                /* when a refused PROXY header was last logged */
     uint32_t jobs_under_way;               /* given to the writer, not yet back */

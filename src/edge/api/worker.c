@@ -8,6 +8,7 @@
 #include "base/clock.h"
 #include "base/log.h"
 #include "edge/api/offload.h"
+#include "edge/api/resp_throttle.h"
 
 #define GAUGE_PERIOD_MS 1000
 
@@ -75,6 +76,7 @@ static void publish_counters(struct pc_core *core, void *arg)
     if (n.closed > abnormal + pc_metric_get(m, PC_M_CONNECTIONS_CLOSED_NORMAL))
         pc_metric_set(m, PC_M_CONNECTIONS_CLOSED_NORMAL, n.closed - abnormal);
     pc_metric_set(m, PC_M_LOOP_QUEUE_DELAY_NS, n.queue_delay_ns);
+    pc_throttle_publish(w);
 }
 
 static int thread_start(struct pc_core *core, struct pc_why *why)
