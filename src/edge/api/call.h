@@ -84,10 +84,11 @@ struct pc_reply {
     unsigned status;
     const char *content_type; /* NULL: no body, not even an empty one's type */
     struct pc_bytes body;
-    struct pc_bytes fields; /* rendered header fields, each with CRLF; may be empty */
-    unsigned retry_after_s; /* 0: no Retry-After */
-    const char *challenge;  /* value of WWW-Authenticate, or NULL */
-    bool endless;           /* no Content-Length: see stream.c */
+    struct pc_bytes fields;     /* rendered header fields, each with CRLF; may be empty */
+    unsigned retry_after_s;     /* 0: no Retry-After */
+    const char *challenge;      /* value of WWW-Authenticate, or NULL */
+    const char *content_policy; /* Content-Security-Policy; NULL: nothing may be loaded or framed */
+    bool endless;               /* no Content-Length: see stream.c */
 };
 void pc_call_reply(struct pc_call *call, const struct pc_reply *reply);
 

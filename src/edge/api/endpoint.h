@@ -50,9 +50,14 @@ const struct pc_endpoint *pc_endpoint_find(struct pc_call *call, enum pc_http_me
 /* "GET, HEAD, POST": for Allow. */
 void pc_methods_write(struct pc_buf *b, uint32_t methods);
 
+/* Whether an Accept field would rather have text/html than JSON: it must be named, and outweigh
+ * application/json, or what stands for it. */
+bool pc_accept_prefers_html(struct pc_bytes accept);
+
 /* Handlers, by file. */
-void pc_handle_index(struct pc_call *call); /* health.c */
-void pc_handle_health(struct pc_call *call);
+void pc_handle_index(struct pc_call *call); /* index.c */
+void pc_handle_openapi(struct pc_call *call);
+void pc_handle_health(struct pc_call *call); /* health.c */
 void pc_handle_readiness(struct pc_call *call);
 void pc_handle_liveness(struct pc_call *call);
 void pc_handle_metrics(struct pc_call *call);

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * What operators and orchestrators ask: the endpoint list, health, readiness, liveness, metrics. */
+ * What operators and orchestrators ask: health, readiness, liveness, metrics. */
 #include <openssl/crypto.h>
 #include <stdlib.h>
 
@@ -7,35 +7,6 @@
 #include "edge/api/endpoint.h"
 #include "edge/api/flags_api.h"
 #include "edge/api/offload.h"
-
-void pc_handle_index(struct pc_call *call)
-{
-    struct pc_buf b = pc_call_scratch(call);
-    pc_buf_lit(&b, "{\"name\":\"portcullis\",\"version\":\"" PC_VERSION "\",\"endpoints\":[");
-    for (size_t i = 0; i < pc_endpoint_count; i++) {
-        const struct pc_endpoint *e = &pc_endpoints[i];
-        pc_buf_str(&b, i ? ",\n{\"methods\":\"" : "\n{\"methods\":\"");
-        if (e->methods == PC_METHODS_ALL)
-            pc_buf_lit(&b, "*");
-        else
-            pc_methods_write(&b, e->methods);
-        pc_buf_lit(&b, "\",\"path\":");
-        pc_buf_json_str(&b, pc_bytes_str(e->path));
-        pc_buf_fmt(&b, ",\"roles\":[%s%s%s]", e->roles & PC_ROLE_GATEWAY ? "\"gateway\"" : "",
-                   e->roles & PC_ROLE_PUBLIC
-                       ? e->roles & PC_ROLE_GATEWAY ? ",\"public\"" : "\"public\""
-                       : "",
-                   e->roles & PC_ROLE_ADMIN
-                       ? e->roles & (PC_ROLE_GATEWAY | PC_ROLE_PUBLIC) ? ",\"admin\"" : "\"admin\""
-                       : "");
-        pc_buf_fmt(&b, ",\"permission\":\"%s\",\"summary\":", pc_permission_name(e->permission));
-        pc_buf_json_str(&b, pc_bytes_str(e->summary));
-        pc_buf_char(&b, '}');
-    }
-    pc_buf_lit(&b, "]}\n");
-    PC_ASSERT(!b.overflow);
-    pc_call_reply_json(call, 200, pc_bytes_of(b.p, b.len));
-}
 
 static const char *state_name(enum pc_writer_state state)
 {

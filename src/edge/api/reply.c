@@ -9,12 +9,17 @@
 /* Status line, Date, ids, CORS, length: everything of a head but fields and challenge. */
 #define HEAD_BYTES 1536
 
-static const char security_fields[] = "X-Content-Type-Options: nosniff\r\n"
-                                      "X-Frame-Options: DENY\r\n"
-                                      "Content-Security-Policy: default-src 'none'; "
-                                      "frame-ancestors 'none'\r\n"
-                                      "Referrer-Policy: no-referrer\r\n"
-                                      "Cache-Control: no-store\r\n";
+#define CONTENT_POLICY "default-src 'none'; frame-ancestors 'none'"
+
+static void write_security_fields(struct pc_buf *b, const char *policy)
+{
+    pc_buf_lit(b, "X-Content-Type-Options: nosniff\r\n"
+                  "X-Frame-Options: DENY\r\n");
+    pc_http1_write_field(b, "Content-Security-Policy",
+                         policy ? pc_bytes_str(policy) : PC_LIT(CONTENT_POLICY));
+    pc_buf_lit(b, "Referrer-Policy: no-referrer\r\n"
+                  "Cache-Control: no-store\r\n");
+}
 
 static void count_status(struct pc_call *call, unsigned status)
 {
@@ -58,7 +63,7 @@ static void write_head(struct pc_buf *b, struct pc_call *call, const struct pc_r
     pc_buf_lit(b, "\r\n");
     if (r->content_type) {
         pc_http1_write_field(b, "Content-Type", pc_bytes_str(r->content_type));
-        pc_buf_lit(b, security_fields);
+        write_security_fields(b, r->content_policy);
     }
     if (r->challenge)
         pc_http1_write_field(b, "WWW-Authenticate", pc_bytes_str(r->challenge));
