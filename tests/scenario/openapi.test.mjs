@@ -17,7 +17,7 @@ let doc;
 let table;
 let ajv;
 before(async () => {
-  server = await Server.start();
+  server = await Server.start({ env: { FLAG_HELD_BY_ENVIRONMENT: 'true' } });
   doc = (await server.get('/openapi.json')).json;
   table = (await server.get('/')).json.endpoints;
   ajv = new Ajv2020({ strict: false, allErrors: true });
@@ -214,6 +214,27 @@ test('operations answer as described', async () => {
   await probe('POST', '/admin/reload', { status: 403, role: 'operator' });
   await probe('POST', '/admin/clock/confirm', { status: 200 });
   await probe('POST', '/admin/snapshot');
+});
+
+test('flags answer as described', async () => {
+  await probe('GET', '/flags', { status: 200, role: 'gateway' });
+  await probe('GET', '/flags/ui.show_beta_features', { status: 200, role: 'viewer' });
+  await probe('GET', '/flags/no.such_flag', { status: 404 });
+  await probe('GET', '/flags', { status: 401, role: null });
+  for (const value of [true, 'text', 7, 1.5, { a: [1] }]) {
+    const key = `test.${typeof value}_${String(value).length}`;
+    await probe('POST', `/flags/${key}`, { status: 200, body: { value, reason: 'a test' } });
+    await probe('GET', `/flags/${key}`, { status: 200 });
+    await probe('DELETE', `/flags/${key}`, { status: 200 });
+  }
+  await probe('POST', '/flags/ui.show_beta_features', { status: 200, body: { value: true, ephemeral: true } });
+  await probe('GET', '/flags', { status: 200 });
+  await probe('DELETE', '/flags/ui.show_beta_features', { status: 200 });
+  await probe('DELETE', '/flags/ui.show_beta_features', { status: 404 });
+  await probe('POST', '/flags/ui.show_beta_features', { status: 400, body: { value: 'no' } });
+  await probe('POST', '/flags/ui.show_beta_features', { status: 403, body: { value: true }, role: 'viewer' });
+  await probe('POST', '/flags/held.by_environment', { status: 409, body: { value: true } });
+  await probe('POST', '/admin/flags/reload', { status: 200 });
 });
 
 test('events are a stream as described', async () => {
