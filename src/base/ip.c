@@ -317,6 +317,21 @@ static const char *cidr_problem(struct pc_bytes host, bool slash)
     return "the length behind the slash is no number in range";
 }
 
+/* The network an address with host bits lies in; false unless that is what is wrong. */
+static bool cidr_meant(struct pc_bytes host, struct pc_bytes length, struct pc_cidr *ret)
+{
+    struct pc_cidr c;
+    uint64_t bits;
+    if (pc_ip_parse(host, &c.ip) || length.n == 0 || (length.n > 1 && length.p[0] == '0') ||
+        pc_bytes_to_u64(length, &bits) || bits >= (c.ip.family == 4 ? 32 : 128))
+        return false;
+    c.bits = (uint8_t)bits;
+    for (unsigned i = c.bits; i < 128; i++)
+        c.ip.b[i / 8] &= (uint8_t) ~(0x80 >> (i % 8));
+    *ret = c;
+    return true;
+}
+
 int pc_cidr_parse_why(struct pc_bytes s, struct pc_cidr *ret_cidr, struct pc_why *why)
 {
     if (pc_cidr_parse(s, ret_cidr) == 0)
@@ -325,22 +340,14 @@ int pc_cidr_parse_why(struct pc_bytes s, struct pc_cidr *ret_cidr, struct pc_why
     struct pc_bytes host = slash ? pc_bytes_of(s.p, (size_t)(slash - s.p)) : s;
     int shown = (int)pc_min_u64(s.n, 64);
     struct pc_cidr meant;
-    uint64_t bits;
     char text[PC_CIDR_TEXT_MAX];
     struct pc_buf b = pc_buf_of(text, sizeof text);
-    if (slash && pc_ip_parse(host, &meant.ip) == 0 &&
-        pc_bytes_to_u64(pc_bytes_of(slash + 1, s.n - host.n - 1), &bits) == 0 &&
-        bits < (meant.ip.family == 4 ? 32 : 128)) {
-        meant.bits = (uint8_t)bits;
-        for (unsigned i = meant.bits; i < 128; i++)
-            meant.ip.b[i / 8] &= (uint8_t) ~(0x80 >> (i % 8));
-        pc_cidr_format(&meant, &b);
-        return pc_fail(why, -EINVAL,
-                       "\"%.*s\": bits behind the length are set; the network is %.*s", shown,
-                       (const char *)s.p, (int)b.len, text);
-    }
-    return pc_fail(why, -EINVAL, "\"%.*s\": %s", shown, (const char *)s.p,
-                   cidr_problem(host, slash != NULL));
+    if (!slash || !cidr_meant(host, pc_bytes_of(slash + 1, s.n - host.n - 1), &meant))
+        return pc_fail(why, -EINVAL, "\"%.*s\": %s", shown, (const char *)s.p,
+                       cidr_problem(host, slash != NULL));
+    pc_cidr_format(&meant, &b);
+    return pc_fail(why, -EINVAL, "\"%.*s\": bits behind the length are set; the network is %.*s",
+                   shown, (const char *)s.p, (int)b.len, text);
 }
 
 void pc_cidr_format(const struct pc_cidr *cidr, struct pc_buf *b)
