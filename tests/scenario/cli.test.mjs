@@ -53,7 +53,7 @@ class Serve {
   start(args = []) {
     this.log = '';
     this.child = start(args, {
-      env: environment(this.dir, { SECRET_OF_THE_CALLER: 'x', ...this.env }), cwd: path.dirname(this.dir), stdio: ['ignore', 'pipe', 'pipe'],
+      env: environment(this.dir, { SECRET_OF_THE_CALLER: 'x', FLAG_OF_THE_CALLER: '1', ...this.env }), cwd: path.dirname(this.dir), stdio: ['ignore', 'pipe', 'pipe'],
     });
     const { child } = this;
     for (const stream of [child.stdout, child.stderr]) stream.on('data', (bytes) => { this.log += bytes; });
@@ -107,6 +107,7 @@ test('serve hands over sockets, its configuration and little else', withServe({ 
   assert.equal(start.env.LISTEN_FDNAMES, 'http:resp');
   assert.equal(start.env.PORTCULLIS_DATA_DIR, serve.dir);
   assert.equal(start.env.SECRET_OF_THE_CALLER, undefined);
+  assert.equal(start.env.FLAG_OF_THE_CALLER, '1');
   assert.deepEqual(start.argv, ['--recover', 'strict']);
   assert.equal((await once(serve.address, 'GET', '/readiness')).status, 200);
   assert.equal(await serve.stop(), 0, serve.log);
