@@ -182,27 +182,47 @@ int flag_value_from_text(struct pc_bytes text, enum pc_flag_type type, struct pc
 
 /* ---- look-up ---- */
 
-/* Multiply and fold, eight bytes at a time. Not keyed: only who may create flags could make keys
- * collide, and the table's longest probe is then theirs to pay for. */
+static inline uint64_t load64(const uint8_t *p)
+{
+    uint64_t word;
+    memcpy(&word, p, sizeof word);
+    return word;
+}
+
+static inline uint32_t load32(const uint8_t *p)
+{
+    uint32_t word;
+    memcpy(&word, p, sizeof word);
+    return word;
+}
+
+/* Both halves of the product: every bit of it depends on bits of both factors. */
+static inline uint64_t fold(uint64_t a, uint64_t b)
+{
+    unsigned __int128 product = (unsigned __int128)a * b;
+    return (uint64_t)product ^ (uint64_t)(product >> 64);
+}
+
+/* Sixteen bytes a multiplication, the last ones read overlapping. Not keyed: only who may create
+ * flags could make keys collide, and the table's longest probe is then theirs to pay for. */
 uint64_t pc_flag_hash(struct pc_bytes key)
 {
-    const uint64_t k = 0x9e3779b97f4a7c15;
-    uint64_t h = key.n * k, word;
+    const uint64_t k1 = 0x9e3779b97f4a7c15, k2 = 0xc2b2ae3d27d4eb4f;
+    uint64_t h = key.n * k1, a = 0, b = 0;
     const uint8_t *p = key.p;
     size_t n = key.n;
-    for (; n >= 8; n -= 8, p += 8) {
-        memcpy(&word, p, 8);
-        h = (h ^ word) * k;
-        h ^= h >> 32;
+    for (; n > 16; n -= 16, p += 16)
+        h = fold(load64(p) ^ h ^ k1, load64(p + 8) ^ k2);
+    if (n >= 8) {
+        a = load64(p);
+        b = load64(p + n - 8);
+    } else if (n >= 4) {
+        a = load32(p);
+        b = load32(p + n - 4);
+    } else if (n > 0) {
+        a = (uint64_t)p[0] << 16 | (uint64_t)p[n / 2] << 8 | p[n - 1];
     }
-    if (n) {
-        word = 0;
-        memcpy(&word, p, n);
-        h = (h ^ word) * k;
-        h ^= h >> 32;
-    }
-    h *= k;
-    return h ^ h >> 29;
+    return fold(fold(a ^ h ^ k1, b ^ k2) ^ k2, h ^ k1);
 }
 
 const struct pc_flag *pc_flags_find_hashed(const struct pc_flags *f, struct pc_bytes key,
