@@ -7,11 +7,20 @@
 local url = os.getenv("PORTCULLIS_AUTH_URL")
 local timeout_ms = 1000
 
-local identity = { "subject", "client", "session", "token-id", "issuer", "scopes", "roles" }
+-- Always there on an allow, perhaps empty.
+local identity = { "subject", "client", "session", "token-id", "issuer", "scopes", "roles", "route" }
+
+-- Header of the answer -> variable; not set where the answer does not have it.
+local others = {
+    ["x-portcullis-flags"] = "flags",
+    ["www-authenticate"] = "challenge",
+    ["ratelimit-policy"] = "limit_policy",
+    ["ratelimit"] = "limit",
+}
 
 local function first(headers, name)
     local values = headers and headers[name]
-    return values and values[0] or ""
+    return values and values[0]
 end
 
 -- All values of a request header, as HAProxy hands them over (counted from 0).
@@ -29,6 +38,7 @@ end
 
 core.register_action("portcullis", { "http-req" }, function(txn)
     txn:set_var("txn.portcullis.status", 503)
+    txn:set_var("txn.portcullis.retry_after", "1")
     local headers = txn.http:req_get_headers()
     local response = core.httpclient():get({
         url = url,
@@ -38,6 +48,8 @@ core.register_action("portcullis", { "http-req" }, function(txn)
             ["authorization"] = values_of(headers, "authorization"),
             ["x-forwarded-uri"] = { txn.f:url() },
             ["x-forwarded-method"] = { txn.f:method() },
+            ["x-forwarded-host"] = values_of(headers, "host"),
+            -- Believed where the listener says `forwarded: x-forwarded-for`.
             ["x-forwarded-for"] = { txn.f:src() },
             ["x-request-id"] = values_of(headers, "x-request-id"),
         },
@@ -46,8 +58,14 @@ core.register_action("portcullis", { "http-req" }, function(txn)
         return
     end
     txn:set_var("txn.portcullis.status", response.status)
-    txn:set_var("txn.portcullis.challenge", first(response.headers, "www-authenticate"))
+    txn:set_var("txn.portcullis.retry_after", first(response.headers, "retry-after") or "1")
     for _, name in ipairs(identity) do
-        txn:set_var("txn.portcullis." .. name:gsub("-", "_"), first(response.headers, "x-portcullis-" .. name))
+        txn:set_var("txn.portcullis." .. name:gsub("-", "_"), first(response.headers, "x-portcullis-" .. name) or "")
+    end
+    for name, variable in pairs(others) do
+        local value = first(response.headers, name)
+        if value then
+            txn:set_var("txn.portcullis." .. variable, value)
+        end
     end
 end)
