@@ -316,6 +316,24 @@ test('check reads a token from argument, standard input or file', withServe({}, 
   assert.equal(await serve.stop(), 0);
 }));
 
+test('check and explain ask about a request, and say what it depends on', withServe({}, async (serve) => {
+  await serve.ready();
+  const options = ['--method', 'PUT', '--host=shop.example', '--path', '/a?b', '--ip', '192.0.2.1', '--route', 'r'];
+  const question = { request: { method: 'PUT', host: 'shop.example', path: '/a?b', ip: '192.0.2.1' }, route: 'r' };
+  const good = await serve.cli(['check', 'good', ...options]);
+  assert.equal(good.code, 0, good.stderr);
+  assert.equal(good.stdout, ['allowed', '  subject   alice', '  expires   2023-11-14T22:13:20Z', '  route     r',
+    '  limit     ip: 0 of 60 left, again in 1 s', '  flag      a.b = {"c":1}', ''].join('\n'));
+  const why = await serve.cli(['explain', '--anonymous', ...options]);
+  assert.equal(why.code, 1, why.stderr);
+  assert.equal(why.stdout, `would be refused: TOKEN_REVOKED, status 401\n  refuse   ${'token'.padEnd(20)} jti j\n`);
+  assert.deepEqual(serve.events('check').map((one) => one.body), [{ token: 'good', ...question }]);
+  assert.deepEqual(serve.events('explain').map((one) => one.body), [question]);
+  assert.equal(JSON.parse((await serve.cli(['explain', 'good', '--json'])).stdout).steps.length, 1);
+  assert.equal((await serve.cli(['check', 'good', '--anonymous'])).code, 2);
+  assert.equal(await serve.stop(), 0);
+}));
+
 test('status, and what is said when nobody answers or a credential is missing', withServe({ wish: { sick: true } }, async (serve) => {
   await serve.ready();
   const sick = await serve.cli(['status']);

@@ -28,7 +28,8 @@ struct cli_options {
     const char *alg, *aud, *client, *config, *connections, *credential, *env_file, *exp, *family;
     const char *import, *iss, *issuer, *jti, *key, *kid, *name, *reason, *recover, *role, *roles;
     const char *scope, *sid, *sub, *token_file, *ttl, *url, *wait;
-    bool cutoff, dev, ephemeral, string, help, json, undo, sources, force;
+    const char *host, *ip, *method, *path, *route; /* of a request */
+    bool anonymous, cutoff, dev, ephemeral, string, help, json, undo, sources, force;
 };
 
 struct cli {
@@ -92,6 +93,7 @@ int cli_serve(struct cli *c);
 int cli_restart(struct cli *c);
 int cli_token_mint(struct cli *c);
 int cli_check(struct cli *c);
+int cli_explain(struct cli *c);
 int cli_revoke(struct cli *c);
 int cli_unrevoke(struct cli *c);
 int cli_revocation_get(struct cli *c);
@@ -101,6 +103,7 @@ int cli_flags_get(struct cli *c);
 int cli_flags_set(struct cli *c);
 int cli_flags_unset(struct cli *c);
 int cli_flags_reload(struct cli *c);
+int cli_reload(struct cli *c);
 int cli_snapshot(struct cli *c);
 int cli_confirm_clock(struct cli *c);
 int cli_doctor(struct cli *c);

@@ -13,6 +13,7 @@
 
 static const struct cli_option options[] = {
     {"alg",         "NAME",     OPTION(alg),         "algorithm to sign with; default: what the key is for"             },
+    {"anonymous",   NULL,       OPTION(anonymous),   "without a token"                                                  },
     {"aud",         "AUDIENCE", OPTION(aud),         "claim aud"                                                        },
     {"client",      "ID",       OPTION(client),      "claim client_id"                                                  },
     {"config",      "FILE",     OPTION(config),      "configuration (PORTCULLIS_CONFIG; ./portcullis.yaml)"             },
@@ -27,18 +28,23 @@ static const struct cli_option options[] = {
     {"family",      "ID",       OPTION(family),      "claim fam"                                                        },
     {"force",       NULL,       OPTION(force),       "also while a server uses the directory"                           },
     {"help",        NULL,       OPTION(help),        "this text"                                                        },
+    {"host",        "HOST",     OPTION(host),        "Host of the request"                                              },
     {"import",      "FILE",     OPTION(import),      "revoke every line of an NDJSON file; can be resumed"              },
+    {"ip",          "ADDRESS",  OPTION(ip),          "address of the client; default: of this command"                  },
     {"iss",         "NAME",     OPTION(iss),         "claim iss; needed with --key"                                     },
     {"issuer",      "NAME",     OPTION(issuer),      "issuer of the id; * is every issuer"                              },
     {"json",        NULL,       OPTION(json),        "print the server's answer as it is"                               },
     {"jti",         "ID",       OPTION(jti),         "claim jti; default: a new UUID"                                   },
     {"key",         "FILE",     OPTION(key),         "private key, JWK (Ed25519) or PEM; default: the development key"  },
     {"kid",         "ID",       OPTION(kid),         "header kid"                                                       },
+    {"method",      "METHOD",   OPTION(method),      "method of the request"                                            },
     {"name",        "NAME",     OPTION(name),        "name of the token"                                                },
+    {"path",        "PATH",     OPTION(path),        "path of the request"                                              },
     {"reason",      "TEXT",     OPTION(reason),      "why; kept in the journal"                                         },
     {"recover",     "HOW",      OPTION(recover),     "normal, strict or salvage: what to do about damage"               },
     {"role",        "ROLE",     OPTION(role),        "gateway, viewer, operator or admin"                               },
     {"roles",       "A,B",      OPTION(roles),       "claim roles"                                                      },
+    {"route",       "NAME",     OPTION(route),       "decide by this route, whatever the request is"                    },
     {"scope",       "TEXT",     OPTION(scope),       "claim scope"                                                      },
     {"sid",         "ID",       OPTION(sid),         "claim sid"                                                        },
     {"sources",     NULL,       OPTION(sources),     "add where each value comes from"                                  },
@@ -52,7 +58,8 @@ static const struct cli_option options[] = {
     {"wait",        "TIME",     OPTION(wait),        "how long to wait for the new server (default 60s)"                },
 };
 
-#define CLIENT_OPTIONS "url", "credential"
+#define CLIENT_OPTIONS  "url", "credential"
+#define REQUEST_OPTIONS "method", "host", "path", "ip", "route"
 
 /* clang-format off */
 const struct cli_command cli_commands[] = {
@@ -68,6 +75,9 @@ const struct cli_command cli_commands[] = {
      NULL,                                                                                        cli_restart,
      {"config", "env-file", "wait", "url"},
      0,                                                                                                                                                0},
+    {"reload", "", "Have the server read configuration, keys, flags and lists again.",
+     "What is bad is refused as a whole and the old stays. Some keys need a restart.",
+     cli_reload, {CLIENT_OPTIONS}, 0, 0},
     {"snapshot",
      "",                       "Have the server write a snapshot now.",
      NULL,                                                                                        cli_snapshot,
@@ -80,12 +90,14 @@ const struct cli_command cli_commands[] = {
      {CLIENT_OPTIONS},
      0,                                                                                                                                                0},
     {"status",             "", "Say how the server is.",                                    NULL, cli_status,             {CLIENT_OPTIONS, "json"}, 0, 0},
-    {"check",
-     "[TOKEN]",                "Ask whether a token is allowed.",
-     "Without TOKEN it is read from standard input: arguments can be seen by other users.\n"
-     "Exit status 0: allowed; 1: refused.",                                                       cli_check,
-     {CLIENT_OPTIONS, "token-file", "json"},
-     0,                                                                                                                                                1},
+    {"check", "[TOKEN]", "Ask whether a token, or a request with it, is allowed.",
+     "Without TOKEN it is read from standard input: arguments can be seen by other users. Routes of\n"
+     "the configuration need --path, and --method and --host where they name some. What the\n"
+     "decision costs is taken from the limits. Exit status 0: allowed; 1: refused.",
+     cli_check, {CLIENT_OPTIONS, "token-file", "anonymous", REQUEST_OPTIONS, "json"}, 0, 1},
+    {"explain", "[TOKEN]", "Say step by step how a request would be decided.",
+     "As check, but nothing is counted and nothing taken from limits; needs role viewer.",
+     cli_explain, {CLIENT_OPTIONS, "token-file", "anonymous", REQUEST_OPTIONS, "json"}, 0, 1},
     {"revoke",
      "KIND [ID]",              "Revoke tokens; with --import, millions.",
      "KIND is token (ID: jti), session, family, subject, client, key (ID: thumbprint), issuer or\n"

@@ -46,9 +46,15 @@ function answer(request, body) {
     busy--;
     return [503, { error: { code: 'OVERLOADED', message: 'later' } }];
   }
-  if (url === '/v1/check') {
+  if (url === '/v1/check' || url === '/v1/explain') {
+    note({ event: url.slice(4), body: JSON.parse(body) });
     const allow = JSON.parse(body).token === 'good';
-    return [200, { allow, code: allow ? 'OK' : 'TOKEN_REVOKED', subject: 'alice', expires_at: 1700000000 }];
+    const [code, status] = allow ? ['OK', 200] : ['TOKEN_REVOKED', 401];
+    if (url === '/v1/explain') {
+      return [200, { allow, code, status, route: 'r', shadow: null, steps: [{ step: 'token', outcome: allow ? 'pass' : 'refuse', detail: 'jti j' }] }];
+    }
+    const limits = [{ policy: 'ip', limit: 60, remaining: 0, reset_ms: 60000, retry_after_ms: 900 }];
+    return [200, { allow, code, status, subject: 'alice', expires_at: 1700000000, limits, flags: { 'a.b': { c: 1 } }, headers: { 'X-Portcullis-Route': 'r' } }];
   }
   if (url.startsWith('/v1/revocations/')) {
     note({ event: 'get', url: request.url });
