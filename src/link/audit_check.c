@@ -207,8 +207,10 @@ static void compare(struct pc_audit_check *c)
     struct pc_audit_hash hash;
     struct pc_bytes again = pc_audit_line_end(&m->again, &m->entry.prev, &hash);
     c->compared++;
-    if (!pc_bytes_eq(pc_bytes_of(again.p, again.n - 1), pc_bytes_of(m->text, m->text_n)))
-        problem(c, &m->place, "it was changed; the journal says: %.400s", (const char *)again.p);
+    again.n--;
+    if (!pc_bytes_eq(again, pc_bytes_of(m->text, m->text_n)))
+        problem(c, &m->place, "it was changed; the journal says: %.*s%s",
+                (int)pc_min_u64(again.n, 400), (const char *)again.p, again.n > 400 ? "…" : "");
 }
 
 int pc_audit_check_record(struct pc_audit_check *c, uint64_t position, int64_t time_ms,

@@ -26,10 +26,11 @@ enum {
 /* Every option of every subcommand; which of them a subcommand knows is in its row (main.c). */
 struct cli_options {
     const char *alg, *aud, *client, *config, *connections, *credential, *env_file, *exp, *family;
-    const char *import, *iss, *issuer, *jti, *key, *kid, *name, *reason, *recover, *role, *roles;
+    const char *import, *iss, *issuer, *jti, *key, *kid, *lines, *name, *prev, *reason, *recover,
+        *role, *roles;
     const char *scope, *sid, *sub, *token_file, *ttl, *url, *wait;
     const char *host, *ip, *method, *path, *route; /* of a request */
-    bool anonymous, cutoff, dev, ephemeral, string, help, json, undo, sources, force;
+    bool anonymous, cutoff, dev, ephemeral, string, help, json, undo, sources, force, follow;
 };
 
 struct cli {
@@ -113,6 +114,8 @@ int cli_config_keys(struct cli *c);
 int cli_admin_token_create(struct cli *c);
 int cli_admin_token_list(struct cli *c);
 int cli_admin_token_revoke(struct cli *c);
+int cli_audit_verify(struct cli *c);
+int cli_audit_tail(struct cli *c);
 int cli_journal_ls(struct cli *c);
 int cli_journal_dump(struct cli *c);
 int cli_journal_verify(struct cli *c);

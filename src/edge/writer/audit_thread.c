@@ -44,7 +44,7 @@ static int64_t step(struct pc_writer *w, bool sync)
 
 bool pc_audit_thread_work(struct pc_writer *w)
 {
-    if (!w->audit.audit || w->audit.running)
+    if (!w->audit.audit || !w->audit.by_hand)
         return false;
     uint64_t before = pc_audit_synced(w->audit.audit);
     step(w, true);

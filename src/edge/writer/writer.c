@@ -484,6 +484,7 @@ bool pc_writer_bring_up(struct pc_writer *w, bool with_background)
     struct pc_why why = {{0}};
     int64_t start = pc_writer_mono(w);
     ASSERT_ON_WRITER(w);
+    w->audit.by_hand = !with_background;
     if (pc_writer_recover(w, &why) < 0 || pc_audit_thread_new(w, &why) < 0 ||
         (with_background && start_helpers(w, &why) < 0)) {
         start_failed(w, &why);

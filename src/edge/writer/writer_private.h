@@ -63,8 +63,9 @@ struct pc_background {
 /* A third thread derives the audit. */
 struct pc_audit_thread {
     struct pc_audit *audit; /* NULL: no audit */
+    bool by_hand; /* no thread: pc_background_work() takes its steps; set before threads */
     pthread_t thread;
-    bool running;
+    bool running; /* the writer's */
     struct pc_waker *waker;
     atomic_bool stop, nudged;
     int64_t next_nudge_ns; /* the writer's; 0: nothing new is durable */
