@@ -60,6 +60,7 @@ int pc_metrics_create(unsigned cores, const struct pc_metrics_names *names,
                       struct pc_metrics **ret_metrics)
 {
     PC_ASSERT(names->decisions.count <= PC_METRICS_DECISIONS_MAX);
+    PC_ASSERT(names->shadow_decisions.count <= PC_METRICS_DECISIONS_MAX);
     PC_ASSERT(names->resp_commands.count <= PC_METRICS_RESP_COMMANDS_MAX);
     struct pc_metrics *m = calloc(1, sizeof *m);
     if (!m)
@@ -201,11 +202,19 @@ static void put_series(struct pc_buf *b, const struct pc_metrics *m, const struc
     }
 }
 
+static const struct pc_metrics_labels *labels_of(const struct pc_metrics *m, unsigned slot)
+{
+    switch (slot) {
+    case PC_M_DECISIONS: return &m->names.decisions;
+    case PC_M_SHADOW_DECISIONS: return &m->names.shadow_decisions;
+    default: return &m->names.resp_commands;
+    }
+}
+
 static void put_vector(struct pc_buf *b, const struct pc_metrics *m, const struct row *family,
                        const struct row *vector)
 {
-    const struct pc_metrics_labels *l =
-        vector->slot == PC_M_DECISIONS ? &m->names.decisions : &m->names.resp_commands;
+    const struct pc_metrics_labels *l = labels_of(m, vector->slot);
     PC_ASSERT(l->count <= vector->size);
     for (unsigned i = 0; i < l->count; i++)
         put_series(b, m, family, vector->slot + i, l->texts[i]);

@@ -113,7 +113,7 @@ struct pc_metrics_labels {
     unsigned count;
 };
 struct pc_metrics_names {
-    struct pc_metrics_labels decisions, resp_commands;
+    struct pc_metrics_labels decisions, shadow_decisions, resp_commands;
 };
 
 struct pc_metrics;

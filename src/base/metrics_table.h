@@ -13,6 +13,8 @@
 #define PC_METRICS(F, S, V) \
   F("portcullis_decisions_total", COUNTER, ALL, "Decisions by result and reason") \
     V(DECISIONS, PC_METRICS_DECISIONS_MAX) \
+  F("portcullis_shadow_decisions_total", COUNTER, ALL, "Decisions of routes in shadow mode that would have refused, by reason") \
+    V(SHADOW_DECISIONS, PC_METRICS_DECISIONS_MAX) \
   F("portcullis_http_responses_total", COUNTER, ALL, "HTTP responses by status class") \
     S(HTTP_1XX, "class=\"1xx\"") S(HTTP_2XX, "class=\"2xx\"") S(HTTP_3XX, "class=\"3xx\"") \
     S(HTTP_4XX, "class=\"4xx\"") S(HTTP_5XX, "class=\"5xx\"") \

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Any bytes as the body of POST /v1/check: a refusal has a code and a text, an answer is JSON that
- * our own reader takes. */
+ * Any bytes as the body of POST /v1/check and /v1/explain: a refusal has a code and a text, an
+ * answer is JSON that our own reader takes. */
 #include <stdlib.h>
 
 #include "base/json.h"
@@ -8,7 +8,33 @@
 #include "edge/state/rcu.h"
 #include "support/writer_rig.h"
 
-#define ANSWER_TOKENS 256
+#define ANSWER_TOKENS 4096
+
+/* Something of everything a body can name. */
+static const char config[] = "routes:\n"
+                             "  - name: orders\n"
+                             "    path: /orders/{id}\n"
+                             "    methods: [GET, POST]\n"
+                             "    hosts: [\"*.example\"]\n"
+                             "    scopes: [read]\n"
+                             "    limits: [per-key, general]\n"
+                             "    flags: [ui.show_beta_features, cache.ttl_seconds]\n"
+                             "  - name: open\n"
+                             "    path: /open/*\n"
+                             "    authentication: none\n"
+                             "    limits: [per-key]\n"
+                             "    ip_sets: [office]\n"
+                             "  - name: watched\n"
+                             "    path: /watched\n"
+                             "    shadow: true\n"
+                             "limit_policies:\n"
+                             "  - name: per-key\n"
+                             "    rate: 100/s\n"
+                             "    key: [\"header:x-api-key\", route]\n"
+                             "ip_sets:\n"
+                             "  - name: office\n"
+                             "    default: deny\n"
+                             "    allow: [192.0.2.0/24]\n";
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -34,33 +60,39 @@ static void set_up(void)
     rig_init(&rig, sim_disk_new(1));
     PC_ASSERT(rig_open(&rig) == 0);
     rig_core_init(&core, &rig);
+    rig_install(&rig, config);
     PC_ASSERT(atexit(tear_down) == 0);
+}
+
+static void ask(const uint8_t *data, size_t size, bool explain)
+{
+    static const struct pc_json_limits limits = {PC_JSON_BYTES_DEFAULT, PC_JSON_DEPTH_DEFAULT,
+                                                 PC_JSON_MEMBERS_DEFAULT};
+    static struct pc_json_token tokens[ANSWER_TOKENS];
+    struct pc_check_asker asker = {
+        .client = {.family = 4, .b = {127, 0, 0, 1}},
+        .explain = explain,
+    };
+    struct pc_check_result result = {.refusal = {0}};
+    struct pc_json doc;
+    int rc = pc_check(&core.worker, pc_bytes_of(data, size), &asker, &result);
+    if (rc == -EINVAL) {
+        PC_ASSERT(result.refusal.code && result.refusal.code[0] && result.refusal.text[0]);
+    } else if (rc == 0) {
+        rc = pc_json_parse(result.answer, tokens, ANSWER_TOKENS, &limits, &doc, NULL);
+        PC_ASSERT(rc == 0 && pc_json_type(pc_json_root(&doc)) == PC_JSON_OBJECT);
+    } else {
+        PC_ASSERT(rc == PC_E_TOO_LARGE);
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    static const struct pc_ip client = {
-        .family = 4, .b = {127, 0, 0, 1}
-    };
-    static const struct pc_json_limits limits = {PC_JSON_BYTES_DEFAULT, PC_JSON_DEPTH_DEFAULT,
-                                                 PC_JSON_MEMBERS_DEFAULT};
-    struct pc_json_token tokens[ANSWER_TOKENS];
-    uint8_t text[2 * PC_TOKEN_BYTES_MAX + 4096];
-    struct pc_buf answer = pc_buf_of(text, sizeof text);
-    struct pc_check_refusal refusal = {0};
-    struct pc_verdict verdict;
-    struct pc_json doc;
     set_up();
     core.core.now_ms = RIG_WALL_MS;
     core.core.now_ns += 1000000000;
-    int rc = pc_check(&core.worker, pc_bytes_of(data, size), &client, &answer, &verdict, &refusal);
-    if (rc < 0) {
-        PC_ASSERT(refusal.code && refusal.code[0] && refusal.text[0]);
-    } else {
-        rc = pc_json_parse(pc_bytes_of(answer.p, answer.len), tokens, ANSWER_TOKENS, &limits, &doc,
-                           NULL);
-        PC_ASSERT(rc == 0 && pc_json_type(pc_json_root(&doc)) == PC_JSON_OBJECT);
-    }
+    ask(data, size, true);
+    ask(data, size, false);
     pc_rcu_quiescent();
     return 0;
 }

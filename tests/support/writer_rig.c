@@ -143,9 +143,67 @@ void rig_init(struct rig *r, struct sim_disk *disk)
     int rc = pc_metrics_create(1, &names, &r->metrics);
     PC_ASSERT(rc == 0);
     r->options.metrics = pc_metrics_writer(r->metrics);
-    r->default_settings = calloc(1, sizeof *r->default_settings);
-    PC_ASSERT(r->default_settings != NULL);
-    rc = pc_config_load(&(struct pc_config_options){0}, &r->default_settings->config, NULL);
+    r->default_settings = rig_settings(r, "");
+    r->options.ip_configured = r->default_settings->ip_configured;
+}
+
+/* ---- settings ---- */
+
+static const uint8_t limit_key[16] = "key of the limit";
+
+int rig_try_settings(const struct rig *r, const char *yaml, struct pc_settings **ret,
+                     struct pc_why *why)
+{
+    char path[] = "/tmp/pc-rig-config-XXXXXX";
+    struct pc_config_options options = {.path = path};
+    int fd = mkstemp(path);
+    PC_ASSERT(fd >= 0);
+    ssize_t written = write(fd, yaml, strlen(yaml));
+    PC_ASSERT(written == (ssize_t)strlen(yaml));
+    close(fd);
+    struct pc_settings *s = calloc(1, sizeof *s);
+    PC_ASSERT(s != NULL);
+    int rc = pc_config_load(&options, &s->config, why);
+    unlink(path);
+    const struct pc_settings *first = r->default_settings;
+    if (rc == 0)
+        rc = pc_settings_compile(s, first ? first->config : s->config, first, 1, limit_key, why);
+    if (rc < 0)
+        rig_free_settings(s);
+    else
+        *ret = s;
+    return rc;
+}
+
+struct pc_settings *rig_settings(const struct rig *r, const char *yaml)
+{
+    struct pc_settings *s = NULL;
+    struct pc_why why = {{0}};
+    int rc = rig_try_settings(r, yaml, &s, &why);
+    if (rc < 0)
+        fprintf(stderr, "%s\n", why.text);
+    PC_ASSERT(rc == 0);
+    return s;
+}
+
+void rig_free_settings(struct pc_settings *s)
+{
+    pc_settings_free_compiled(s);
+    pc_admin_tokens_free(&s->admins);
+    pc_config_free(s->config);
+    free(s);
+}
+
+static int install(struct pc_writer *w, struct pc_job *job)
+{
+    return pc_writer_install(w, job->task_arg);
+}
+
+void rig_install(struct rig *r, const char *yaml)
+{
+    struct pc_install in = {.settings = rig_settings(r, yaml), .free_settings = rig_free_settings};
+    in.ip_configured = in.settings->ip_configured;
+    int rc = rig_run(r, rig_task(install, &in), NULL);
     PC_ASSERT(rc == 0);
 }
 
@@ -221,9 +279,7 @@ void rig_free(struct rig *r)
         mint_key_free(r->keys[i]);
     mint_key_free(r->spare_key);
     pc_metrics_destroy(r->metrics);
-    pc_admin_tokens_free(&r->default_settings->admins);
-    pc_config_free(r->default_settings->config);
-    free(r->default_settings);
+    rig_free_settings(r->default_settings);
     pthread_cond_destroy(&r->answered);
     pthread_mutex_destroy(&r->lock);
     if (r->dir[0])
@@ -473,8 +529,10 @@ void rig_core_init(struct rig_core *c, const struct rig *r)
     w->scratch = malloc(PC_WORKER_SCRATCH_BYTES);
     w->blob = malloc(PC_WORKER_BLOB_BYTES);
     w->json = malloc(PC_WORKER_JSON_TOKENS * sizeof *w->json);
+    w->decision_scratch = malloc(PC_DECISION_SCRATCH_BYTES);
     w->resp = malloc(sizeof *w->resp);
-    PC_ASSERT(c->server.hash_key && noise && w->jwt && w->scratch && w->blob && w->json && w->resp);
+    PC_ASSERT(c->server.hash_key && noise && w->jwt && w->scratch && w->blob && w->json);
+    PC_ASSERT(w->resp && w->decision_scratch);
     for (size_t i = 0; i < sizeof *c->server.hash_key; i++)
         noise[i] = (uint8_t)sim_random(&random);
     pc_token_hash_key_init(c->server.hash_key, noise);
@@ -483,6 +541,8 @@ void rig_core_init(struct rig_core *c, const struct rig *r)
     int rc = pc_metrics_create(1, &names, &c->metrics);
     PC_ASSERT(rc == 0);
     rc = pc_token_cache_create(&cache, &w->cache);
+    PC_ASSERT(rc == 0);
+    rc = pc_top_keys_new(&w->top);
     PC_ASSERT(rc == 0);
     rc = pc_verify_budget_create(&budget, 0, &w->budget);
     PC_ASSERT(rc == 0);
@@ -507,6 +567,8 @@ void rig_core_free(struct rig_core *c)
     free(c->worker.jwt);
     free(c->worker.scratch);
     free(c->worker.blob);
+    free(c->worker.decision_scratch);
+    pc_top_keys_free(c->worker.top);
     free(c->worker.json);
     free(c->worker.resp);
 }

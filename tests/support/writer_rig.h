@@ -12,7 +12,7 @@
 
 #include <pthread.h>
 
-#include "edge/api/decide.h"
+#include "edge/api/decision.h"
 #include "edge/writer/writer_private.h"
 #include "support/mint.h"
 #include "support/sim_disk.h"
@@ -102,6 +102,17 @@ void rig_wait(struct rig *r, size_t n);
 void rig_forget(struct rig *r);
 struct pc_revocation_state rig_look_up(struct rig *r, enum pc_kind kind, const char *issuer,
                                        const char *id);
+
+/* ---- settings ---- */
+
+/* Settings of a configuration's text, compiled; aborts when it is refused. */
+struct pc_settings *rig_settings(const struct rig *r, const char *yaml);
+/* The same, told why not. */
+int rig_try_settings(const struct rig *r, const char *yaml, struct pc_settings **ret,
+                     struct pc_why *why);
+void rig_free_settings(struct pc_settings *s);
+/* Puts them in place through the writer, as a reload does. */
+void rig_install(struct rig *r, const char *yaml);
 
 /* ---- deciding ---- */
 

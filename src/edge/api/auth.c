@@ -1,86 +1,242 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Forward auth: the decision a proxy asks for with the client's own headers, answered by status
- * and header fields alone. Runs on a core. */
-#include "edge/api/decide.h"
+ * Forward auth: the decision a proxy asks for with its client's own header fields, answered by
+ * status and header fields alone. Runs on a core.
+ *
+ * What the original request was, the gateway says in fields of its own; they are believed because
+ * the endpoint is open to trusted peers and gateways only. Of several fields that say the same
+ * thing a client may have sent one itself, past a gateway that sets another: where they differ
+ * the request is refused. */
+#include <stdio.h>
+
+#include "edge/api/decision.h"
+#include "edge/api/endpoint.h"
 #include "edge/api/principal.h"
 #include "edge/wire/path.h"
 
-/* The original request's target as proxies report it; only believed from trusted peers. */
-static const enum pc_http_field_id target_fields[] = {
-    PC_FIELD_X_FORWARDED_URI,
-    PC_FIELD_X_ORIGINAL_URI,
-    PC_FIELD_X_ORIGINAL_URL,
-};
+#define ENVOY_PREFIX_BYTES (sizeof "/v1/auth/envoy" - 1)
 
-/* An ambiguous original path is refused here, before anybody matches rules against it. */
-static bool original_path_is_sane(const struct pc_call *call)
+/* ---- the original request ---- */
+
+/* A value that may be told more than once, as long as it is the same. False: it differs. */
+static bool agree(struct pc_bytes *have, struct pc_bytes value,
+                  bool (*equal)(struct pc_bytes a, struct pc_bytes b))
 {
-    uint8_t scratch[PC_CANONICAL_PATH_MAX];
-    struct pc_uri uri;
-    struct pc_bytes path;
-    for (size_t i = 0; i < PC_COUNT(target_fields); i++) {
-        struct pc_bytes target = pc_http_value(call->req, target_fields[i]);
-        if (PC_LIKELY(target.n == 0))
-            continue;
-        if (pc_http_repeated(call->req, target_fields[i]) || pc_uri_split(target, &uri) < 0 ||
-            pc_path_canonical(uri.path, scratch, sizeof scratch, &path) < 0)
-            return false;
-    }
-    return true;
+    if (have->n == 0)
+        *have = value;
+    return equal(*have, value);
 }
 
-static void allow(struct pc_call *call, const struct pc_verdict *v)
+static bool same_bytes(struct pc_bytes a, struct pc_bytes b)
 {
-    struct pc_reply r = {.status = 200, .fields = pc_token_part(v->token, PC_PART_HEADERS)};
-    pc_call_reply(call, &r);
+    return pc_bytes_eq(a, b);
+}
+
+/* The path of one of the fields that tell the target; with host[:port] where it is absolute. */
+static enum pc_decision_code read_target(const struct pc_call *call, enum pc_http_field_id field,
+                                         uint8_t *scratch, struct pc_question *q)
+{
+    struct pc_uri uri;
+    struct pc_bytes target = pc_http_value(call->req, field), path;
+    if (PC_LIKELY(target.n == 0))
+        return PC_DECISION_OK;
+    if (pc_http_repeated(call->req, field) || pc_uri_split(target, &uri) < 0 ||
+        pc_path_canonical(uri.path, scratch, PC_CANONICAL_PATH_MAX, &path) < 0)
+        return PC_DECISION_PATH_AMBIGUOUS;
+    if (!agree(&q->path, path, same_bytes) ||
+        (uri.authority.n && !agree(&q->host, uri.authority, pc_bytes_eq_nocase)))
+        return PC_DECISION_ORIGINAL_REQUEST_AMBIGUOUS;
+    return PC_DECISION_OK;
+}
+
+static enum pc_decision_code read_second_target(const struct pc_call *call,
+                                                enum pc_http_field_id field, struct pc_question *q)
+{
+    uint8_t scratch[PC_CANONICAL_PATH_MAX]; /* only compared with the first */
+    struct pc_question first = *q;
+    enum pc_decision_code code = read_target(call, field, scratch, q);
+    q->path = first.path;
+    return code;
+}
+
+/* An ambiguous original path is refused also where no route asks for it: somebody behind us may. */
+static enum pc_decision_code read_path(const struct pc_call *call, struct pc_question *q)
+{
+    static const enum pc_http_field_id fields[] = {
+        PC_FIELD_X_FORWARDED_URI,
+        PC_FIELD_X_ORIGINAL_URI,
+        PC_FIELD_X_ORIGINAL_URL,
+    };
+    enum pc_decision_code code = PC_DECISION_OK;
+    for (size_t i = 0; i < PC_COUNT(fields) && !code; i++)
+        code = q->path.n ? read_second_target(call, fields[i], q)
+                         : read_target(call, fields[i], call->worker->decision_scratch, q);
+    if (q->path.n)
+        q->said |= PC_ROUTE_NEEDS_PATH;
+    return code;
+}
+
+/* A field that is told once, or not at all. */
+static bool read_single(const struct pc_call *call, enum pc_http_field_id field,
+                        struct pc_bytes *have)
+{
+    struct pc_bytes value = pc_http_value(call->req, field);
+    if (value.n == 0)
+        return true;
+    return !pc_http_repeated(call->req, field) && agree(have, value, pc_bytes_eq_nocase);
+}
+
+static enum pc_decision_code read_host(const struct pc_call *call, struct pc_question *q)
+{
+    if (!read_single(call, PC_FIELD_X_FORWARDED_HOST, &q->host) || !pc_authority_valid(q->host))
+        return PC_DECISION_ORIGINAL_REQUEST_AMBIGUOUS;
+    if (q->host.n)
+        q->said |= PC_ROUTE_NEEDS_HOST;
+    return PC_DECISION_OK;
+}
+
+static enum pc_decision_code read_method(const struct pc_call *call, struct pc_question *q)
+{
+    if (!read_single(call, PC_FIELD_X_FORWARDED_METHOD, &q->method) ||
+        !read_single(call, PC_FIELD_X_ORIGINAL_METHOD, &q->method))
+        return PC_DECISION_ORIGINAL_REQUEST_AMBIGUOUS;
+    if (q->method.n)
+        q->said |= PC_ROUTE_NEEDS_METHOD;
+    return PC_DECISION_OK;
+}
+
+/* Host and method only where a route asks for them. */
+static enum pc_decision_code read_forwarded(const struct pc_call *call, struct pc_question *q)
+{
+    unsigned needs = q->view->settings->needs;
+    enum pc_decision_code code = read_path(call, q);
+    if (!code && (needs & PC_ROUTE_NEEDS_HOST))
+        code = read_host(call, q);
+    if (!code && (needs & PC_ROUTE_NEEDS_METHOD))
+        code = read_method(call, q);
+    return code;
+}
+
+/* Envoy's request is its client's, with the prefix before the path: nothing is missing. */
+static enum pc_decision_code read_envoy(const struct pc_call *call, struct pc_question *q)
+{
+    PC_ASSERT(call->path.n > ENVOY_PREFIX_BYTES);
+    q->path = pc_bytes_of(call->path.p + ENVOY_PREFIX_BYTES, call->path.n - ENVOY_PREFIX_BYTES);
+    q->host = pc_http_authority(call->req);
+    q->method = pc_http_bytes(call->req, call->req->method_name);
+    q->said = PC_ROUTE_NEEDS_PATH | PC_ROUTE_NEEDS_METHOD | (q->host.n ? PC_ROUTE_NEEDS_HOST : 0);
+    return PC_DECISION_OK;
+}
+
+static struct pc_bytes header_of(void *ctx, struct pc_bytes name)
+{
+    return pc_http_value_by_name(ctx, name);
+}
+
+/* ---- the answer ---- */
+
+/* RFC 6750, 3: the value of WWW-Authenticate; NULL where there is none. */
+static const char *write_challenge(const struct pc_decision *d, char *text, size_t n)
+{
+    const struct pc_decision_code_info *info = pc_decision_code_info(d->code);
+    const char *error = "insufficient_scope";
+    if (d->code != PC_DECISION_INSUFFICIENT_SCOPE) {
+        if (d->code > PC_DECISION_TOKEN_LAST)
+            return NULL;
+        error = pc_token_error_info((enum pc_token_error)d->code)->rfc6750;
+    }
+    int length = snprintf(text, n, "Bearer realm=\"portcullis\"");
+    if (error[0])
+        length += snprintf(text + length, n - (size_t)length,
+                           ", error=\"%s\", error_description=\"%s\"", error, info->text);
+    if (d->code == PC_DECISION_INSUFFICIENT_SCOPE)
+        length += snprintf(text + length, n - (size_t)length, ", scope=\"%.*s\"",
+                           (int)d->route->scope_list.n, (const char *)d->route->scope_list.p);
+    PC_ASSERT((size_t)length < n);
+    return text;
 }
 
 /* nginx's auth_request understands 2xx, 401 and 403; everything else would become a 500. */
-static void refuse_for_nginx(struct pc_call *call, unsigned status)
+static void map_status(struct pc_reply *r, struct pc_buf *more)
 {
-    uint8_t text[64];
-    struct pc_buf b = pc_buf_of(text, sizeof text);
-    pc_http1_write_field_u64(&b, "X-Portcullis-Status", status);
-    struct pc_reply r = {.status = 403, .fields = pc_bytes_of(b.p, b.len)};
+    if (r->status == 401 || r->status == 403)
+        return;
+    pc_http1_write_field_u64(more, "X-Portcullis-Status", r->status);
+    r->status = 403;
+}
+
+PC_COLD static void refuse(struct pc_call *call, const struct pc_decision *d, struct pc_buf *more,
+                           bool nginx)
+{
+    const struct pc_decision_code_info *info = pc_decision_code_info(d->code);
+    char challenge[PC_ROUTE_CHALLENGE_BYTES + 256];
+    uint8_t body[1024];
+    struct pc_buf b = pc_buf_of(body, sizeof body);
+    struct pc_reply r = {.status = info->status, .retry_after_s = d->retry_after_s};
+    r.challenge = write_challenge(d, challenge, sizeof challenge);
+    if (nginx)
+        map_status(&r, more);
+    pc_error_body(&b, info->code, pc_bytes_str(info->text), pc_call_request_id(call));
+    PC_ASSERT(!b.overflow && !more->overflow);
+    r.content_type = "application/json";
+    r.body = pc_bytes_of(b.p, b.len);
+    r.more = pc_bytes_of(more->p, more->len);
     pc_call_reply(call, &r);
 }
 
-static void forward_auth(struct pc_call *call, bool nginx)
+static void answer(struct pc_call *call, const struct pc_question *q, const struct pc_decision *d,
+                   bool nginx)
 {
-    struct pc_verdict v;
-    if (PC_UNLIKELY(!original_path_is_sane(call))) {
-        if (nginx)
-            refuse_for_nginx(call, 400);
-        else
-            pc_call_reply_error(call, 400, "PATH_AMBIGUOUS",
-                                "the original request's path cannot be read in one way only");
+    uint8_t text[PC_DECISION_FIELDS_MAX];
+    struct pc_buf more = pc_buf_of(text, sizeof text);
+    pc_decision_write_fields(&more, q->view, d);
+    if (PC_UNLIKELY(!d->allow)) {
+        refuse(call, d, &more, nginx);
         return;
     }
-    pc_decide(call->worker, pc_bearer(call->req), &call->client, &v);
-    pc_log_decision(call, &v);
-    if (PC_LIKELY(!v.busy && v.error == PC_TOKEN_OK))
-        allow(call, &v);
-    else if (!v.busy)
-        pc_call_reply_token_error(call, v.error);
-    else if (nginx)
-        refuse_for_nginx(call, 503);
+    PC_ASSERT(!more.overflow);
+    struct pc_reply r = {
+        .status = 200,
+        .fields = pc_decision_identity_fields(d),
+        .more = pc_bytes_of(more.p, more.len),
+    };
+    pc_call_reply(call, &r);
+}
+
+static void forward_auth(struct pc_call *call,
+                         enum pc_decision_code (*read)(const struct pc_call *call,
+                                                       struct pc_question *q),
+                         bool nginx)
+{
+    struct pc_decision d;
+    struct pc_question q = {
+        .view = pc_server_view(call->worker->server),
+        .token = pc_bearer(call->req),
+        .client = call->client,
+        .client_malformed = call->client_malformed,
+        .listener = pc_listener_of(call->conn)->index,
+        .header = header_of,
+        .header_ctx = call->req,
+    };
+    enum pc_decision_code code = read(call, &q);
+    if (PC_UNLIKELY(code))
+        pc_decision_refuse(call->worker, code, &d);
     else
-        pc_call_reply_busy(call, pc_verdict_code(&v), "too many signatures to verify",
-                           (unsigned)(v.retry_ns / 1000000000 + 1));
+        pc_decision_make(call->worker, &q, &d);
+    pc_log_decision(call, q.view->settings, &d);
+    answer(call, &q, &d, nginx);
 }
 
 void pc_handle_auth(struct pc_call *call)
 {
-    forward_auth(call, false);
+    forward_auth(call, read_forwarded, false);
 }
 
 void pc_handle_auth_nginx(struct pc_call *call)
 {
-    forward_auth(call, true);
+    forward_auth(call, read_forwarded, true);
 }
 
 void pc_handle_auth_envoy(struct pc_call *call)
 {
-    /* The original path follows the prefix and was canonicalised as part of ours. */
-    forward_auth(call, false);
+    forward_auth(call, read_envoy, false);
 }

@@ -84,9 +84,9 @@ struct pc_reply {
     unsigned status;
     const char *content_type; /* NULL: no body, not even an empty one's type */
     struct pc_bytes body;
-    struct pc_bytes fields;     /* rendered header fields, each with CRLF; may be empty */
-    unsigned retry_after_s;     /* 0: no Retry-After */
-    const char *challenge;      /* value of WWW-Authenticate, or NULL */
+    struct pc_bytes fields, more; /* rendered header fields, each with CRLF; may be empty */
+    unsigned retry_after_s;       /* 0: no Retry-After */
+    const char *challenge;        /* value of WWW-Authenticate, or NULL */
     const char *content_policy; /* Content-Security-Policy; NULL: nothing may be loaded or framed */
     bool endless;               /* no Content-Length: see stream.c */
 };
@@ -100,8 +100,6 @@ void pc_call_reply_error(struct pc_call *call, unsigned status, const char *code
 /* 503 with Retry-After. */
 void pc_call_reply_busy(struct pc_call *call, const char *code, const char *message,
                         unsigned retry_after_s);
-/* 401 with the RFC 6750 challenge. */
-void pc_call_reply_token_error(struct pc_call *call, enum pc_token_error error);
 
 /* The body of an error as above, into b. */
 void pc_error_body(struct pc_buf *b, const char *code, struct pc_bytes message,

@@ -184,14 +184,18 @@ static bool cut_off(int64_t iat_ms, int64_t cutoff_ms)
     return cutoff_ms != PC_CUTOFF_NONE && iat_ms <= cutoff_ms;
 }
 
+/* All lines are on their way before the first is needed. */
+static void prefetch(const struct pc_tables *t, const uint64_t fp[PC_SCOPE_COUNT])
+{
+    for (unsigned i = 0; i < PC_SCOPE_COUNT; i++)
+        if (fp[i])
+            pc_revocations_prefetch(table_of(t, i), fp[i]);
+}
+
 static enum pc_token_error look_up(const struct pc_tables *t, const uint64_t fp[PC_SCOPE_COUNT],
                                    int64_t iat_ms, int64_t now_ms)
 {
     struct pc_revoked revoked;
-    /* All lines are on their way before the first is needed. */
-    for (unsigned i = 0; i < PC_SCOPE_COUNT; i++)
-        if (fp[i])
-            pc_revocations_prefetch(table_of(t, i), fp[i]);
     for (unsigned i = 0; i < PC_SCOPE_COUNT; i++) {
         if (!fp[i] || !pc_revocations_find(table_of(t, i), fp[i], now_ms, &revoked))
             continue;
@@ -213,6 +217,7 @@ static enum pc_token_error look_up_wildcards(struct pc_worker *w, struct pc_cach
         fingerprint(w, t, PC_LIT("*"), fp);
         pc_cached_token_set_any(t, fp);
     }
+    prefetch(w->server->tables, t->fp_any);
     return look_up(w->server->tables, t->fp_any, t->iat_ms, now_ms);
 }
 
@@ -234,26 +239,43 @@ static enum pc_token_error check_revocations(struct pc_worker *w, const struct p
 
 /* ---- the decision ---- */
 
-static void decide(struct pc_worker *w, struct pc_bytes token, const struct pc_ip *client,
-                   struct pc_verdict *v)
+void pc_token_prefetch(const struct pc_worker *w, struct pc_bytes token,
+                       struct pc_token_query *ret_query)
 {
+    ret_query->token = token;
+    if (token.n == 0 || token.n > PC_TOKEN_BYTES_MAX)
+        return;
+    ret_query->digest = pc_token_hash(w->server->hash_key, token);
+    pc_token_cache_prefetch(w->cache, &ret_query->digest);
+}
+
+void pc_token_identify(struct pc_worker *w, const struct pc_trust *trust,
+                       const struct pc_token_query *query, const struct pc_ip *client,
+                       struct pc_verdict *ret_verdict)
+{
+    struct pc_verdict *v = ret_verdict;
+    struct pc_bytes token = query->token;
+    *v = (struct pc_verdict){.error = PC_TOKEN_OK};
     if (token.n == 0 || token.n > PC_TOKEN_BYTES_MAX) {
         v->error = token.n ? PC_TOKEN_TOO_LARGE : PC_TOKEN_MISSING;
         return;
     }
-    const struct pc_trust *trust = pc_server_trust(w->server);
-    struct pc_token_digest digest = pc_token_hash(w->server->hash_key, token);
-    struct pc_cached_token *t = pc_token_cache_find(w->cache, &digest, trust->generation);
-    if (PC_LIKELY(t != NULL)) {
+    v->token = pc_token_cache_find(w->cache, &query->digest, trust->generation);
+    if (PC_LIKELY(v->token != NULL))
         pc_metric_inc(w->metrics, PC_M_TOKEN_CACHE_HIT);
-        v->token = t;
-    } else {
-        verify(w, trust, &digest, token, client, v);
-        if (!v->token)
-            return;
-        t = (struct pc_cached_token *)(uintptr_t)v->token;
-    }
-    v->issuer = &trust->issuers[t->issuer];
+    else
+        verify(w, trust, &query->digest, token, client, v);
+    if (!v->token)
+        return;
+    v->issuer = &trust->issuers[v->token->issuer];
+    prefetch(w->server->tables, v->token->fp);
+}
+
+void pc_token_check(struct pc_worker *w, const struct pc_trust *trust, struct pc_verdict *v)
+{
+    PC_ASSERT(v->token && v->issuer && !v->error);
+    /* The cache's entry, or the worker's own: both belong to this core. */
+    struct pc_cached_token *t = (struct pc_cached_token *)(uintptr_t)v->token;
     struct pc_token_times times = {t->exp_ms, t->nbf_ms, t->iat_ms};
     v->error = pc_times_check(&times, v->issuer->s.skew_ms, w->core->now_ms);
     if (v->error == PC_TOKEN_OK)
@@ -263,10 +285,11 @@ static void decide(struct pc_worker *w, struct pc_bytes token, const struct pc_i
 void pc_decide(struct pc_worker *w, struct pc_bytes token, const struct pc_ip *client,
                struct pc_verdict *ret_verdict)
 {
-    struct pc_verdict v = {.error = PC_TOKEN_OK};
+    const struct pc_trust *trust = pc_server_trust(w->server);
+    struct pc_token_query query;
     PC_ASSERT_SLOW(pc_rcu_is_online());
-    decide(w, token, client, &v);
-    /* Slot 0 counts allows, slot n the refusals of error n, the last one budget refusals. */
-    pc_metric_inc(w->metrics, PC_M_DECISIONS + (v.busy ? PC_TOKEN_ERROR_COUNT : (unsigned)v.error));
-    *ret_verdict = v;
+    pc_token_prefetch(w, token, &query);
+    pc_token_identify(w, trust, &query, client, ret_verdict);
+    if (ret_verdict->token)
+        pc_token_check(w, trust, ret_verdict);
 }

@@ -42,15 +42,30 @@ struct pc_verdict {
     const struct pc_issuer *issuer; /* set with token */
 };
 
+/* All of what follows in one call, under the trust of now. */
 void pc_decide(struct pc_worker *w, struct pc_bytes token, const struct pc_ip *client,
                struct pc_verdict *ret_verdict);
 
+/* ---- the same in three steps, so that a decision can do others in between ---- */
+
+struct pc_token_query {
+    struct pc_bytes token;
+    struct pc_token_digest digest; /* unless the token is missing or too large */
+};
+
+/* Begins: the token's place in the cache is on its way. */
+void pc_token_prefetch(const struct pc_worker *w, struct pc_bytes token,
+                       struct pc_token_query *ret_query);
+/* Is it genuine, and what does it say? Sets error, or busy, or token and issuer; then the lines of
+ * its revocations are on their way. */
+void pc_token_identify(struct pc_worker *w, const struct pc_trust *trust,
+                       const struct pc_token_query *query, const struct pc_ip *client,
+                       struct pc_verdict *ret_verdict);
+/* Is it alive and not revoked? v is of pc_token_identify() without error; sets error. */
+void pc_token_check(struct pc_worker *w, const struct pc_trust *trust, struct pc_verdict *v);
+
 /* A part of a genuine token; empty when the claim is absent. */
 struct pc_bytes pc_token_part(const struct pc_cached_token *t, enum pc_part part);
-
-struct pc_call;
-/* Logs a sample (log.decisions_sample) of decisions: never the token, only what it says. */
-void pc_log_decision(const struct pc_call *call, const struct pc_verdict *v);
 
 /* "TOKEN_EXPIRED", … */
 static inline const char *pc_verdict_code(const struct pc_verdict *v)

@@ -22,13 +22,15 @@
 
 const struct pc_endpoint pc_endpoints[] = {
     ROW(PC_METHODS_ALL, "/v1/auth", PC_ROLE_GATEWAY, PC_PERMISSION_DECIDE, pc_handle_auth,
-        "Forward auth: 200 with identity headers, or 400, 401, 503"),
+        "Forward auth: 200 with identity headers, or 400, 401, 403, 429, 503"),
     ROW(PC_METHODS_ALL, "/v1/auth/nginx", PC_ROLE_GATEWAY, PC_PERMISSION_DECIDE,
         pc_handle_auth_nginx, "The same for nginx auth_request: 200, 401 or 403 only"),
     ROW(PC_METHODS_ALL, "/v1/auth/envoy/*", PC_ROLE_GATEWAY, PC_PERMISSION_DECIDE,
         pc_handle_auth_envoy, "The same for Envoy ext_authz over HTTP, with this as path_prefix"),
     ROW(POST, "/v1/check", PC_ROLE_GATEWAY, PC_PERMISSION_DECIDE, pc_handle_check,
         "Full decision about a token and a request, as JSON"),
+    ROW(POST, "/v1/explain", GATEWAY_OR_ADMIN, PC_PERMISSION_VIEWER, pc_handle_explain,
+        "The same decision step by step, with why; nothing is charged or counted"),
     ROW(POST, "/v1/revoke", GATEWAY_OR_ADMIN, PC_PERMISSION_GATEWAY, pc_handle_revoke,
         "Revoke a token; every other kind needs role operator"),
     ROW(DELETE, "/v1/revoke", GATEWAY_OR_ADMIN, PC_PERMISSION_OPERATOR, pc_handle_unrevoke,

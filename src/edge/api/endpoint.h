@@ -64,7 +64,8 @@ void pc_handle_metrics(struct pc_call *call);
 void pc_handle_auth(struct pc_call *call); /* auth.c */
 void pc_handle_auth_nginx(struct pc_call *call);
 void pc_handle_auth_envoy(struct pc_call *call);
-void pc_handle_check(struct pc_call *call);  /* check.c */
+void pc_handle_check(struct pc_call *call); /* check.c */
+void pc_handle_explain(struct pc_call *call);
 void pc_handle_revoke(struct pc_call *call); /* revoke.c */
 void pc_handle_unrevoke(struct pc_call *call);
 void pc_handle_revocation(struct pc_call *call);

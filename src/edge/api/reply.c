@@ -71,6 +71,7 @@ static void write_head(struct pc_buf *b, struct pc_call *call, const struct pc_r
         pc_http1_write_field_u64(b, "Retry-After", r->retry_after_s);
     write_cors(b, call);
     pc_buf_bytes(b, r->fields);
+    pc_buf_bytes(b, r->more);
     pc_http1_write_end(b, r->endless ? PC_HTTP1_NO_LENGTH : r->body.n,
                        !call->keep_alive  ? PC_HTTP1_CLOSE
                        : call->minor == 0 ? PC_HTTP1_KEEP_10
@@ -83,7 +84,7 @@ void pc_call_reply(struct pc_call *call, const struct pc_reply *r)
     call->replied = true;
     call->status = r->status;
     count_status(call, r->status);
-    size_t room = HEAD_BYTES + r->fields.n + (call->head ? 0 : r->body.n) +
+    size_t room = HEAD_BYTES + r->fields.n + r->more.n + (call->head ? 0 : r->body.n) +
                   (r->challenge ? strlen(r->challenge) : 0);
     uint8_t *p = pc_conn_reserve(call->conn, room);
     if (!p)
@@ -150,18 +151,4 @@ void pc_call_reply_busy(struct pc_call *call, const char *code, const char *mess
 {
     struct pc_reply r = {.status = 503, .retry_after_s = retry_after_s};
     reply_error(call, &r, code, message);
-}
-
-void pc_call_reply_token_error(struct pc_call *call, enum pc_token_error error)
-{
-    const struct pc_token_error_info *info = pc_token_error_info(error);
-    char challenge[256];
-    struct pc_reply r = {.status = info->status, .challenge = challenge};
-    if (info->rfc6750[0])
-        snprintf(challenge, sizeof challenge,
-                 "Bearer realm=\"portcullis\", error=\"%s\", error_description=\"%s\"",
-                 info->rfc6750, info->text);
-    else
-        snprintf(challenge, sizeof challenge, "Bearer realm=\"portcullis\"");
-    reply_error(call, &r, info->code, info->text);
 }

@@ -256,17 +256,17 @@ static outcome cmd_pttl(struct pc_resp_conn *r, const struct pc_resp_command *c)
 
 static outcome cmd_check(struct pc_resp_conn *r, const struct pc_resp_command *c)
 {
-    struct pc_check_refusal refusal;
-    struct pc_verdict v;
-    uint8_t body[2 * PC_TOKEN_BYTES_MAX + 4096];
-    struct pc_buf b = pc_buf_of(body, sizeof body);
-    struct pc_ip client = pc_conn_ip(r->conn);
-    if (pc_check(r->worker, c->argv[1], &client, &b, &v, &refusal) < 0)
-        pc_resp_reply_error(r, "ERR %s %s", refusal.code, refusal.text);
-    else if (b.overflow)
-        pc_resp_reply_error(r, "ERR ANSWER_TOO_LARGE the token's claims are too large");
+    struct pc_check_asker asker = {.client = pc_conn_ip(r->conn),
+                                   .listener = pc_listener_of(r->conn)->index};
+    struct pc_check_result result;
+    int rc = pc_check(r->worker, c->argv[1], &asker, &result);
+    if (rc == -EINVAL)
+        pc_resp_reply_error(r, "ERR %s %s", result.refusal.code, result.refusal.text);
+    else if (rc < 0)
+        pc_resp_reply_error(r,
+                            "ERR ANSWER_TOO_LARGE the token's claims or the flags are too large");
     else
-        pc_resp_reply_bulk(r, pc_bytes_of(b.p, b.len));
+        pc_resp_reply_bulk(r, result.answer);
     return PC_RESP_DONE;
 }
 

@@ -61,6 +61,7 @@ static void free_settings(struct pc_settings *s)
 {
     if (!s)
         return;
+    pc_settings_free_compiled(s);
     pc_admin_tokens_free(&s->admins);
     pc_config_free(s->config);
     free(s);
@@ -100,17 +101,27 @@ static int load_admins(struct pc_settings *s, struct pc_why *why)
     return rc;
 }
 
-static int load_settings(const struct pc_config_options *o, struct pc_settings **ret,
-                         struct pc_why *why)
+/* At start the configuration decides how many cores there are; later it is the other way round. */
+static int compile_settings(struct pc_server *server, struct pc_settings *s, struct pc_why *why)
+{
+    if (!server->cores)
+        server->cores = pc_cores_to_use(s->config);
+    return pc_settings_compile(s, server->started_as ? server->started_as : s->config,
+                               server->settings, server->cores, server->limit_key, why);
+}
+
+static int load_settings(struct pc_server *server, struct pc_settings **ret, struct pc_why *why)
 {
     struct pc_settings *s = calloc(1, sizeof *s);
     if (!s)
         return pc_fail(why, -ENOMEM, "no memory for the settings");
-    int rc = pc_config_load(o, &s->config, why);
+    int rc = pc_config_load(&control_of(server)->options.config, &s->config, why);
     if (rc == 0)
         rc = load_admins(s, why);
     if (rc == 0)
         rc = pc_config_check(s->config, s->have_admins, why);
+    if (rc == 0)
+        rc = compile_settings(server, s, why);
     if (rc < 0) {
         free_settings(s);
         return rc;
@@ -175,6 +186,7 @@ static int install_all(struct pc_server *s, const struct pc_config *c, struct pc
         return rc;
     }
     in.settings = fresh;
+    in.ip_configured = fresh ? fresh->ip_configured : NULL;
     rc = pc_server_run_on_writer(s, install, &in);
     if (rc == 0 && fresh)
         s->settings = fresh;
@@ -214,7 +226,7 @@ static void tell_restart(const struct pc_config *running, const struct pc_config
 static int do_reload(struct pc_server *s, struct pc_why *why)
 {
     struct pc_settings *fresh;
-    int rc = load_settings(&control_of(s)->options.config, &fresh, why);
+    int rc = load_settings(s, &fresh, why);
     if (rc < 0)
         return rc;
     rc = install_all(s, fresh->config, fresh, why);
@@ -381,7 +393,7 @@ static int open_listener(struct control *c, unsigned i, struct pc_why *why)
                  : pc_listener_open(l->address, (int)l->backlog, (mode_t)l->unix_mode, &fd, why);
     if (rc < 0)
         return rc;
-    *info = (struct pc_listener_info){l, l->role_bits};
+    *info = (struct pc_listener_info){l, l->role_bits, i};
     *out = (struct pc_listener){fd, l->protocol == PC_PROTOCOL_HTTP1 ? &c->http : &c->resp, info};
     c->listener_count = i + 1;
     return 0;
@@ -462,6 +474,7 @@ static int start_writer(struct control *c, const struct pc_identity *id, struct 
         .producers = s->cores + 1,
         .queue_jobs = (uint32_t)config->limits.writer_queue,
         .tables = s->tables,
+        .ip_configured = s->first_settings->ip_configured,
         .flag_file = c->flag_file,
         .flag_environment = c->flag_environment,
         .events = s->events,
@@ -524,7 +537,6 @@ static int make_process(struct control *c, struct pc_why *why)
     struct pc_metrics_names names;
     void *random = malloc(sizeof *s->hash_key);
     pc_metric_names(&names);
-    s->cores = pc_cores_to_use(s->started_as);
     s->started_ms = pc_clock_wall_ms();
     s->workers = calloc(s->cores, sizeof *s->workers);
     s->hash_key = malloc(sizeof *s->hash_key);
@@ -673,9 +685,10 @@ int pc_server_start(const struct pc_server_options *o, struct pc_server **ret_s,
         return pc_fail(why, -ENOMEM, "no memory");
     struct pc_server *s = &c->server;
     c->options = *o;
+    pc_random_bytes(s->limit_key, sizeof s->limit_key);
     pc_rcu_thread_register();
     pc_rcu_offline();
-    int rc = load_settings(&o->config, &s->first_settings, why);
+    int rc = load_settings(s, &s->first_settings, why);
     if (rc == 0) {
         s->first_settings->kept = true;
         s->settings = s->first_settings;

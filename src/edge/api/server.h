@@ -19,6 +19,7 @@
 #include "base/metrics.h"
 #include "base/random.h"
 #include "edge/api/events.h"
+#include "edge/api/settings.h"
 #include "edge/jose/jwt.h"
 #include "edge/loop/conn.h"
 #include "edge/loop/core.h"
@@ -39,18 +40,11 @@
 /* A token's claims and rendered identity headers, when too large for the cache. */
 #define PC_WORKER_BLOB_BYTES (40u << 10)
 
-/* What a reload replaces: built by the main thread, published by the writer in a view. */
-struct pc_settings {
-    struct pc_config *config;
-    struct pc_admin_tokens admins;
-    bool have_admins;
-    bool kept; /* what the server started with: listeners and limits point into it to the end */
-};
-
 /* One listener's constants; pc_listener.user points here. */
 struct pc_listener_info {
     const struct pc_config_listener *config; /* of the configuration the server started with */
     unsigned roles;                          /* PC_ROLE_* */
+    unsigned index;                          /* in that configuration */
 };
 
 struct pc_offload_queue;
@@ -73,6 +67,7 @@ struct pc_server {
     struct pc_listener_info listeners[PC_CONFIG_LISTENERS_MAX];
     int64_t started_ms;
     uint8_t client_key[16]; /* keys the hash of client addresses */
+    uint8_t limit_key[16];  /* keys the fingerprints of limit keys */
 };
 
 /* What one core owns. */
@@ -88,6 +83,7 @@ struct pc_worker {
     int64_t date_s;
     uint8_t *scratch;           /* PC_WORKER_SCRATCH_BYTES: bodies being written */
     uint8_t *blob;              /* PC_WORKER_BLOB_BYTES */
+    uint8_t *decision_scratch;  /* PC_DECISION_SCRATCH_BYTES (decision.h) */
     struct pc_json_token *json; /* [PC_WORKER_JSON_TOKENS] */
     struct pc_cached_token uncached;
     struct pc_resp_command *resp;

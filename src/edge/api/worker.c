@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/log.h"
+#include "edge/api/decision.h"
 #include "edge/api/offload.h"
 #include "edge/api/resp_throttle.h"
 
@@ -19,6 +20,7 @@ static void free_worker(struct pc_worker *w)
     free(w->jwt);
     free(w->scratch);
     free(w->blob);
+    free(w->decision_scratch);
     free(w->json);
     free(w->resp);
 }
@@ -38,9 +40,10 @@ static int make_memory(struct pc_worker *w)
     w->jwt = malloc(sizeof *w->jwt);
     w->scratch = malloc(PC_WORKER_SCRATCH_BYTES);
     w->blob = malloc(PC_WORKER_BLOB_BYTES);
+    w->decision_scratch = malloc(PC_DECISION_SCRATCH_BYTES);
     w->json = malloc(PC_WORKER_JSON_TOKENS * sizeof *w->json);
     w->resp = malloc(sizeof *w->resp);
-    if (!w->jwt || !w->scratch || !w->blob || !w->json || !w->resp)
+    if (!w->jwt || !w->scratch || !w->blob || !w->decision_scratch || !w->json || !w->resp)
         return -ENOMEM;
     int rc = pc_token_cache_create(&cache, &w->cache);
     return rc < 0 ? rc : pc_verify_budget_create(&budget, pc_clock_mono_ns(), &w->budget);

@@ -169,6 +169,7 @@ static void the_longest_text_fits_its_limit(void **state)
         texts[i] = longest;
     const struct pc_metrics_names full = {
         {texts, PC_METRICS_DECISIONS_MAX    },
+        {texts, PC_METRICS_DECISIONS_MAX    },
         {texts, PC_METRICS_RESP_COMMANDS_MAX}
     };
     assert_int_equal(pc_metrics_create(256, &full, &m), 0);

@@ -177,14 +177,20 @@ static void prefixes_may_hold_open_segments(void **state)
     pc_routes_free(r);
 }
 
+/* "/a" n times. */
+static void repeat_segment(char out[256], unsigned n)
+{
+    for (unsigned i = 0; i < n; i++)
+        memcpy(out + 2 * i, "/a", 2);
+    out[2 * n] = 0;
+}
+
 static void paths_longer_than_patterns_reach_prefixes(void **state)
 {
     (void)state;
-    char deep[256] = "", pattern[128] = "";
-    for (int i = 0; i < 40; i++)
-        strcat(deep, "/a"); // NOLINT
-    for (int i = 0; i < PC_ROUTE_SEGMENTS_MAX; i++)
-        strcat(pattern, "/a"); // NOLINT
+    char deep[256], pattern[256];
+    repeat_segment(deep, 40);
+    repeat_segment(pattern, PC_ROUTE_SEGMENTS_MAX);
     const struct rule rules[] = {{.path = pattern}, {.path = "/a/*"}};
     struct pc_routes *r = routes_of(rules, PC_COUNT(rules));
     assert_int_equal(find_path(r, deep), 1);
@@ -242,7 +248,7 @@ static void hosts_compare_without_case_and_port(void **state)
     assert_int_equal(find(r, "GET", "192.0.2.1:80", "/", 0), 4);
     char longest[400];
     memset(longest, 'a', sizeof longest);
-    strcpy(longest + 380, ".example"); // NOLINT
+    memcpy(longest + 380, ".example", sizeof ".example");
     assert_int_equal(find(r, "GET", longest, "/", 0), 3);
     pc_routes_free(r);
 }
@@ -352,9 +358,8 @@ static void patterns_that_never_match_are_refused(void **state)
         struct rule rule = {.path = bad[i][0]};
         assert_refused(&rule, 1, bad[i][1]);
     }
-    char deep[256] = "";
-    for (int i = 0; i <= PC_ROUTE_SEGMENTS_MAX; i++)
-        strcat(deep, "/a"); // NOLINT
+    char deep[256];
+    repeat_segment(deep, PC_ROUTE_SEGMENTS_MAX + 1);
     struct rule rule = {.path = deep};
     assert_refused(&rule, 1, "too many segments");
 }
