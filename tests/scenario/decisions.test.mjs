@@ -91,7 +91,7 @@ test('POST /v1/check answers the schema', async () => {
 
 test('POST /v1/check refuses what is not configured, and bodies that are none', async () => {
   const token = issuer.mint();
-  for (const body of [{ token, limits: [{ policy: 'p', key: 'k', cost: 1 }] }, { token, flags: ['f'] }]) {
+  for (const body of [{ token, limits: [{ policy: 'p', key: 'k', cost: 1 }] }, { token, route: 'r' }]) {
     const { status, json } = await server.check(body);
     assert.ok(status >= 400 && status < 500, `${status}`);
     assert.match(json.error.code, /NOT_CONFIGURED|UNKNOWN|INVALID/);

@@ -168,6 +168,10 @@ test('decisions answer as described', async () => {
   await probe('POST', '/v1/check', { status: 200, body: { token: token() } });
   await probe('POST', '/v1/check', { status: 200, body: {} });
   await probe('POST', '/v1/check', { status: 200, body: { token: token({ sub: undefined }), context: { a: 1 }, request: { path: '/x', method: 'GET' } } });
+  await probe('POST', '/v1/check', { status: 200, body: { token: token(), limits: [{ policy: 'general' }, { policy: 'email', key: 'a@b', cost: 2 }], flags: ['cache.ttl_seconds', 'no.such'] } });
+  await probe('POST', '/v1/explain', { status: 200, body: { token: token(), route: 'default', limits: [{ policy: 'general' }], request: { headers: { a: 'b', c: ['d'] } } } });
+  await probe('POST', '/v1/explain', { status: 200, body: {}, role: 'viewer' });
+  await probe('POST', '/v1/explain', { status: 400, body: { route: 'no-such' } });
   await probe('POST', '/v1/check', { status: 400, body: '{"token":' });
   await probe('POST', '/v1/check', { status: 400, body: { surprise: 1 } });
   await probe('POST', '/v1/revoke', { status: 200, body: { kind: 'token', id: jti, ttl: 60 } });

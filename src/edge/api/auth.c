@@ -155,13 +155,17 @@ static const char *write_challenge(const struct pc_decision *d, char *text, size
     return text;
 }
 
-/* nginx's auth_request understands 2xx, 401 and 403; everything else would become a 500. */
+/* nginx's auth_request understands 2xx, 401 and 403; everything else would become a 500. Of a 403
+ * it passes on no body. */
 static void map_status(struct pc_reply *r, struct pc_buf *more)
 {
-    if (r->status == 401 || r->status == 403)
+    if (r->status == 401)
         return;
-    pc_http1_write_field_u64(more, "X-Portcullis-Status", r->status);
+    if (r->status != 403)
+        pc_http1_write_field_u64(more, "X-Portcullis-Status", r->status);
     r->status = 403;
+    r->content_type = NULL;
+    r->body.n = 0;
 }
 
 PC_COLD static void refuse(struct pc_call *call, const struct pc_decision *d, struct pc_buf *more,
@@ -173,12 +177,13 @@ PC_COLD static void refuse(struct pc_call *call, const struct pc_decision *d, st
     struct pc_buf b = pc_buf_of(body, sizeof body);
     struct pc_reply r = {.status = info->status, .retry_after_s = d->retry_after_s};
     r.challenge = write_challenge(d, challenge, sizeof challenge);
-    if (nginx)
-        map_status(&r, more);
     pc_error_body(&b, info->code, pc_bytes_str(info->text), pc_call_request_id(call));
-    PC_ASSERT(!b.overflow && !more->overflow);
+    PC_ASSERT(!b.overflow);
     r.content_type = "application/json";
     r.body = pc_bytes_of(b.p, b.len);
+    if (nginx)
+        map_status(&r, more);
+    PC_ASSERT(!more->overflow);
     r.more = pc_bytes_of(more->p, more->len);
     pc_call_reply(call, &r);
 }
