@@ -379,14 +379,14 @@ static void write_flags(struct pc_buf *b, const struct pc_flags *flags,
 void pc_decision_write_fields(struct pc_buf *b, const struct pc_view *view,
                               const struct pc_decision *d)
 {
-    if (PC_UNLIKELY(!d->route))
-        return;
-    pc_buf_bytes(b, d->route->field);
     if (d->charge_n)
         pc_limits_write_fields(b, d->charges, d->charge_n);
-    if (d->allow && d->route->flag_n)
+    if (PC_UNLIKELY(!d->allow))
+        return; /* goes to the client, whom routes and flags do not concern */
+    pc_buf_bytes(b, d->route->field);
+    if (d->route->flag_n)
         write_flags(b, view->flags, d->route);
-    if (PC_UNLIKELY(d->allow && d->code)) {
+    if (PC_UNLIKELY(d->code)) {
         pc_buf_lit(b, "X-Portcullis-Shadow: ");
         pc_buf_str(b, pc_decision_code_info(d->code)->code);
         pc_buf_lit(b, "\r\n");

@@ -50,7 +50,7 @@ struct pc_question {
     const struct pc_view *view;
     struct pc_bytes token;
     struct pc_ip client;
-    bool client_malformed;                /* the entry that should name the client cannot be read */
+    bool client_malformed;              /* the entry that should name the client cannot be read */
     unsigned listener;                  /* index */
     unsigned said;                      /* PC_ROUTE_NEEDS_*: which of these the request told */
     struct pc_bytes method, host, path; /* the path canonical */
@@ -82,8 +82,8 @@ void pc_decision_make(struct pc_worker *w, const struct pc_question *q, struct p
 /* A question that could not be asked: the request cannot be read. Counted as every decision. */
 void pc_decision_refuse(struct pc_worker *w, enum pc_decision_code code, struct pc_decision *ret_d);
 
-/* Fields of an answer, each with CRLF, that are the same for every protocol: route, RateLimit,
- * shadow, attached flags (allow only). PC_DECISION_FIELDS_MAX is always enough. */
+/* Fields of an answer, each with CRLF, beside the identity: RateLimit; of an allow also route,
+ * attached flags, shadow. PC_DECISION_FIELDS_MAX is always enough. */
 void pc_decision_write_fields(struct pc_buf *b, const struct pc_view *view,
                               const struct pc_decision *d);
 #define PC_DECISION_FIELDS_MAX (PC_FLAGS_FIELD_MAX + PC_LIMIT_FIELDS_MAX(PC_CHARGES_MAX) + 512)
