@@ -211,6 +211,16 @@ test('an ephemeral value hides a durable one until the restart', async () => {
   await own.stop();
 });
 
+test('maintenance: decisions are 503 on every core once it was answered, and go on when it ends', async () => {
+  const token = server.issuer.mint();
+  const all = async () => Promise.all(Array.from({ length: 16 }, () => server.auth(token)));
+  assert.equal((await server.flag('POST', 'maintenance.mode_enabled', { body: { value: true } })).status, 200);
+  for (const { status, headers } of await all()) assert.deepEqual([status, Number(headers['retry-after']) > 0], [503, true]);
+  assert.match((await server.get('/metrics', { headers: server.bearer('admin') })).body, /^portcullis_maintenance 1$/m);
+  assert.equal((await server.flag('DELETE', 'maintenance.mode_enabled')).status, 200);
+  for (const { status } of await all()) assert.equal(status, 200);
+});
+
 // ---- the environment
 
 test('the environment is highest: setting what it holds is 409 and names the variable', () => withServer({
@@ -447,7 +457,21 @@ test('reloads under load: no decision fails and no answer mixes two files', () =
     }
     http.close();
   };
-  const readers = [reader(), reader(), reader()];
+  // The same of decisions: the flags that come with one are of one file.
+  const asked = Array.from({ length: KEYS }, (_, i) => `g.k${i}`);
+  let decisions = 0;
+  const decider = async () => {
+    const token = own.issuer.mint();
+    while (!stopped) {
+      const { status, json } = await own.check({ token, flags: asked });
+      assert.equal(status, 200);
+      assert.equal(json.allow, true);
+      assert.equal(Object.keys(json.flags).length, KEYS);
+      assert.equal(new Set(Object.values(json.flags)).size, 1, JSON.stringify(json.flags));
+      decisions++;
+    }
+  };
+  const readers = [reader(), reader(), decider(), decider()];
   for (let n = 1; n <= 60; n++) {
     last = n;
     own.write(n % 7 === 3 ? '{"half": ' : fileOf(n));
@@ -461,5 +485,6 @@ test('reloads under load: no decision fails and no answer mixes two files', () =
   await load.stop();
   assert.deepEqual(load.errors, []);
   assert.deepEqual(Object.keys(load.statuses), ['200']);
+  assert.ok(decisions > 10, `${decisions} decisions with flags`);
   assert.ok(load.total > 100 && seen.size > 10, `${load.total} decisions, ${seen.size} files seen`);
 }));
