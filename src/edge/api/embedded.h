@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Files of this folder that the build turns into arrays (cmake/embed.cmake). Constant. */
+ * Files of this folder that the build turns into arrays (tools/embed.cmake). Constant. */
 #ifndef PC_API_EMBEDDED_H
 #define PC_API_EMBEDDED_H
 

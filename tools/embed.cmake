@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # Turns a text file into a C array, with nothing but CMake:
-#   cmake -DINPUT=x.json -DOUTPUT=x.c -DNAME=pc_x -DVERSION=1.2.3 -P embed.cmake
+#   cmake -DINPUT=x.json -DOUTPUT=x.c -DNAME=pc_x -DVERSION=1.2.3 -P tools/embed.cmake
 # @PC_VERSION@ becomes the version; with -DSQUEEZE=ON indentation is left out (a JSON text has no
 # line breaks inside strings).
 file(READ "${INPUT}" text)
