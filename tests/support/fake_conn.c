@@ -161,8 +161,7 @@ bool pc_conn_write(struct pc_conn *c, struct pc_bytes s)
 
 bool pc_conn_output_full(const struct pc_conn *c)
 {
-    (void)c;
-    return false;
+    return fake_of(c)->full;
 }
 
 void pc_conn_close_after_flush(struct pc_conn *c)
@@ -182,12 +181,12 @@ bool pc_conn_closing(const struct pc_conn *c)
 
 void pc_conn_deadline(struct pc_conn *c, unsigned deadline)
 {
-    (void)c, (void)deadline;
+    fake_of(c)->deadlines |= 1u << deadline;
 }
 
 void pc_conn_clear_deadline(struct pc_conn *c, unsigned deadline)
 {
-    (void)c, (void)deadline;
+    fake_of(c)->deadlines &= ~(1u << deadline);
 }
 
 bool pc_core_overloaded(const struct pc_core *core)

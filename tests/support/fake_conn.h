@@ -21,6 +21,8 @@ struct fake_conn {
     uint8_t out[FAKE_CONN_OUTPUT_MAX + 1];
     size_t out_n;
     bool paused, closing, aborted;
+    bool full;          /* a test says so: the peer takes nothing */
+    uint32_t deadlines; /* bits of those that run */
 };
 
 /* A connection of HTTP from 127.0.0.1 to a listener with all roles. */

@@ -111,6 +111,28 @@ static void make_dir(struct rig *r)
     r->options.data_dir = r->dir;
 }
 
+static void count_nudge(void *ctx, unsigned rig_core, void *nudge)
+{
+    struct rig *r = ctx;
+    PC_ASSERT(nudge == pc_events_nudge(r->events, rig_core));
+    atomic_fetch_add(&r->nudges, 1);
+}
+
+static void make_events(struct rig *r)
+{
+    struct pc_events_options options = {
+        .cores = 1,
+        .epoch = 0x65766e7473,
+        .flag_bytes = PC_EVENT_LOG_BYTES_MIN,
+        .revocation_bytes = PC_EVENT_LOG_BYTES_MIN,
+        .post = count_nudge,
+        .ctx = r,
+    };
+    int rc = pc_events_new(&options, &r->events);
+    PC_ASSERT(rc == 0);
+    r->options.events = r->events;
+}
+
 void rig_init(struct rig *r, struct sim_disk *disk)
 {
     struct pc_metrics_names names;
@@ -137,6 +159,7 @@ void rig_init(struct rig *r, struct sim_disk *disk)
     if (!disk)
         make_dir(r);
     make_issuers(r);
+    make_events(r);
     pthread_mutex_init(&r->lock, NULL);
     pthread_cond_init(&r->answered, NULL);
     pc_metric_names(&names);
@@ -279,6 +302,7 @@ void rig_free(struct rig *r)
         mint_key_free(r->keys[i]);
     mint_key_free(r->spare_key);
     pc_metrics_destroy(r->metrics);
+    pc_events_free(r->events);
     rig_free_settings(r->default_settings);
     pthread_cond_destroy(&r->answered);
     pthread_mutex_destroy(&r->lock);
@@ -521,7 +545,9 @@ void rig_core_init(struct rig_core *c, const struct rig *r)
     struct pc_metrics_names names;
     uint64_t random = 815;
     static const uint8_t seed[32] = {1};
-    *c = (struct rig_core){.server.tables = r->tables, .server.writer = r->w};
+    *c = (struct rig_core){
+        .server = {.tables = r->tables, .writer = r->w, .events = r->events, .cores = 1}
+    };
     struct pc_worker *w = &c->worker;
     c->server.hash_key = malloc(sizeof *c->server.hash_key);
     uint8_t *noise = malloc(sizeof *c->server.hash_key);

@@ -30,6 +30,8 @@ struct rig {
     struct pc_writer *w;
     struct pc_tables *tables;
     struct pc_metrics *metrics;
+    struct pc_events *events;             /* of one core, small histories */
+    _Atomic unsigned nudges;              /* posted by the writer */
     struct pc_settings *default_settings; /* the default configuration, no administrators */
     struct pc_writer_options options;     /* may be changed before rig_open or rig_start */
     struct sim_disk *disk;                /* NULL: data_dir is a real directory */
