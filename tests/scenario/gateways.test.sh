@@ -6,7 +6,7 @@ root=$(cd "$(dirname "$0")/../.." && pwd)
 # shellcheck source=tests/scenario/lib/serve.sh
 . "$root/tests/scenario/lib/serve.sh"
 PATH=$PATH:/usr/sbin
-serve_dev
+serve_dev --config tools/examples/demo.yaml
 application=$(free_port)
 node "$root/tests/scenario/lib/upstream.mjs" "$application" 9>&- &
 started+=($!)
@@ -32,15 +32,15 @@ check_gateway() { # name, port
     local name=$1 gateway=http://127.0.0.1:$2 token seen code
     token=$(mint --sub alice --client web --scope 'read write')
     expect "$name: a valid token is let through" 200 \
-        "$(status "$gateway/orders?a=1" -H "Authorization: Bearer $token" -H 'X-Portcullis-Subject: root' \
+        "$(status "$gateway/things?a=1" -H "Authorization: Bearer $token" -H 'X-Portcullis-Subject: root' \
             -H 'X-Portcullis-Session: forged' -H 'X-Portcullis-Roles: admin')"
     seen=$(jq -r '[.path, (.headers | .["x-portcullis-subject"], .["x-portcullis-client"], .["x-portcullis-scopes"],
         .["x-portcullis-issuer"], .["x-portcullis-session"] // "", .["x-portcullis-roles"] // "")] | join("|")' "$work/body")
     expect "$name: the application sees who it is, and nothing the client forged" \
-        "/orders?a=1|alice|web|read write|portcullis-dev||" "$seen"
+        "/things?a=1|alice|web|read write|portcullis-dev||" "$seen"
     expect "$name: a body reaches the application" 200 \
-        "$(status "$gateway/orders" -H "Authorization: Bearer $token" -d 'some=body')"
-    expect "$name: no token is 401" 401 "$(status "$gateway/orders" -D "$work/headers")"
+        "$(status "$gateway/things" -H "Authorization: Bearer $token" -d 'some=body')"
+    expect "$name: no token is 401" 401 "$(status "$gateway/things" -D "$work/headers")"
     if grep -qi '^www-authenticate: bearer' "$work/headers"; then
         pass "$name: the challenge reaches the client"
     else
@@ -51,9 +51,53 @@ check_gateway() { # name, port
         code=$(status "$gateway$path" -H "Authorization: Bearer $token")
         expect "$name: $path is refused" 400 "$code"
     done
+    check_rules "$name" "$gateway"
     "$PC_BIN/portcullis" revoke --token-file - <<<"$token" >"$work/revoked.log" 2>&1 ||
         fail "$name: revoking" "$(cat "$work/revoked.log")"
-    expect "$name: the revoked token is 401 at once" 401 "$(status "$gateway/orders" -H "Authorization: Bearer $token")"
+    expect "$name: the revoked token is 401 at once" 401 "$(status "$gateway/things" -H "Authorization: Bearer $token")"
+}
+
+field() { sed -n "s/^$1: \(.*\)\r$/\1/Ip" "$work/headers"; } # name: of the last answer
+
+# Routes, limits and flags of demo.yaml, as clients and the application see them.
+check_rules() { # name, URL
+    local name=$1 gateway=$2 token i
+    token=$(mint --sub "buyer-$name")
+    expect "$name: a route with a limit and flags" 200 \
+        "$(status "$gateway/orders/1" -D "$work/headers" -H "Authorization: Bearer $token" -H 'X-Portcullis-Flags: forged' \
+            -H 'X-Portcullis-Route: forged')"
+    expect "$name: the application gets the route and its flags" 'orders|{"shop.new_checkout":false,"shop.max_items":20}' \
+        "$(jq -r '.headers | .["x-portcullis-route"] + "|" + .["x-portcullis-flags"]' "$work/body")"
+    expect "$name: the client is told what is left" '"orders";r=4;t=12 of "orders";q=5;w=60' \
+        "$(field ratelimit) of $(field ratelimit-policy)"
+    expect "$name: a route without flags gets none from the client" 200 \
+        "$(status "$gateway/things" -H "Authorization: Bearer $token" -H 'X-Portcullis-Flags: forged')"
+    expect "$name: the application sees none" "" "$(jq -r '.headers["x-portcullis-flags"] // ""' "$work/body")"
+    expect "$name: another method needs a scope" 403 \
+        "$(status "$gateway/orders/1" -D "$work/headers" -X PUT -d x -H "Authorization: Bearer $token")"
+    expect "$name: the client is told which" 'Bearer realm="portcullis", error="insufficient_scope", error_description="the token lacks a scope this needs", scope="orders:write"' \
+        "$(field www-authenticate)"
+    for i in 2 3 4 5; do
+        expect "$name: request $i of 5" 200 "$(status "$gateway/orders/1" -H "Authorization: Bearer $token")"
+    done
+    expect "$name: the sixth is 429" 429 "$(status "$gateway/orders/1" -D "$work/headers" -H "Authorization: Bearer $token")"
+    expect "$name: with Retry-After and what is left" "1|\"orders\";r=0" \
+        "$(field retry-after | grep -cE '^1?[0-9]$')|$(field ratelimit | cut -d';' -f1-2)"
+    expect "$name: a route without token" 200 "$(status "$gateway/healthz")"
+    for i in 'X-Forwarded-Uri: /healthz' 'X-Original-URL: /healthz' 'X-Original-URI: /healthz'; do
+        expect "$name: the client cannot choose its route by $i" 401 "$(status "$gateway/orders/1" -H "$i")"
+    done
+    for i in 'X-Forwarded-Method: GET' 'X-Original-Method: GET'; do
+        expect "$name: nor its method by $i" 403 \
+            "$(status "$gateway/orders/1" -X PUT -d x -H "$i" -H "Authorization: Bearer $token")"
+    done
+    expect "$name: nor its address" 200 "$(status "$gateway/staff/" -H 'X-Forwarded-For: 203.0.113.9' \
+        -H "Authorization: Bearer $(mint --sub clerk --roles staff)")"
+    "$PC_BIN/portcullis" flags set maintenance.mode_enabled true >"$work/flags.log" 2>&1
+    expect "$name: maintenance is 503" 503 "$(status "$gateway/things" -D "$work/headers" -H "Authorization: Bearer $token")"
+    expect "$name: with Retry-After" 30 "$(field retry-after)"
+    expect "$name: but not for probes" 200 "$(status "$gateway/healthz")"
+    "$PC_BIN/portcullis" flags unset maintenance.mode_enabled >"$work/flags.log" 2>&1
 }
 
 nginx_example() {
@@ -98,8 +142,12 @@ envoy_requests() {
     local prefix=http://$http/v1/auth/envoy token path
     token=$(mint --sub alice)
     expect "envoy: POST behind the prefix is allowed" 200 \
-        "$(status "$prefix/orders?a=1" -X POST -H 'Content-Length: 0' -H "Authorization: Bearer $token")"
-    expect "envoy: no token is 401" 401 "$(status "$prefix/orders")"
+        "$(status "$prefix/things?a=1" -X POST -H 'Content-Length: 0' -H "Authorization: Bearer $token")"
+    expect "envoy: no token is 401" 401 "$(status "$prefix/things")"
+    expect "envoy: the route is found by method and path" 403 \
+        "$(status "$prefix/orders/1" -X PUT -H 'Content-Length: 0' -H "Authorization: Bearer $token")"
+    expect "envoy: what is told elsewhere does not count" 403 "$(status "$prefix/orders/1" -X PUT -H 'Content-Length: 0' \
+        -H 'X-Forwarded-Method: GET' -H 'X-Forwarded-Uri: /healthz' -H "Authorization: Bearer $token")"
     for path in /../../../health /x/../../../../readiness /%2e%2e/%2e%2e/%2e%2e/liveness /x/../../../../ /a%2fb /..; do
         expect "envoy: $path behind the prefix is refused without a token" 400 "$(status "$prefix$path")"
     done

@@ -2,8 +2,8 @@
 # For scenarios in shell: a development server of their own on ports the kernel chooses, results in
 # the words tests/suite.py reads, and an end that stops exactly what was started.
 #
-# Sets: work (a folder that goes at the end), http and resp (the server's addresses), started (the
-# processes to stop). Needs PC_BIN.
+# Sets: work (a folder that goes at the end), http and resp (the server's addresses), server (its
+# process), started (the processes to stop). Needs PC_BIN, and root: the checkout.
 set -uo pipefail
 work=$(mktemp -d "${TMPDIR:-/tmp}/pc-scenario-XXXXXX")
 started=()
@@ -73,14 +73,23 @@ is_ready() {
     [ -n "$http" ] && [ "$(curl -s -o "$work/readiness" -w '%{http_code}' "http://$http/readiness")" = 200 ]
 }
 
+stop_server() {
+    kill -TERM "$server"
+    wait "$server"
+    rm -f "$work/data/listeners.json"
+}
+
+# The options are passed on. The folder tools is here as in a checkout, for its examples.
 serve_dev() {
+    [ -e "$work/tools" ] || ln -s "$root/tools" "$work/tools"
     cd "$work" || exit 1
     unset PORTCULLIS_CONFIG PORTCULLIS_DATA_DIR PORTCULLIS_URL PORTCULLIS_ADMIN_TOKEN_FILE
     if [ -n "${PC_MASK:-}" ]; then
         export PORTCULLIS_IO_URING_MASK=$PC_MASK
     fi
     # Not exported: the command finds the server by its data directory, as a user's would.
-    PORTCULLIS_HTTP_PORT=0 PORTCULLIS_RESP_PORT=0 "$PC_BIN/portcullis" serve --dev >"$work/server.log" 2>&1 9>&- &
-    started+=($!)
+    PORTCULLIS_HTTP_PORT=0 PORTCULLIS_RESP_PORT=0 "$PC_BIN/portcullis" serve --dev "$@" >>"$work/server.log" 2>&1 9>&- &
+    server=$!
+    started+=($server)
     until_true "a ready server" is_ready || { fail "the server starts" "$(tail -20 "$work/server.log")"; exit 1; }
 }
