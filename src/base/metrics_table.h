@@ -115,6 +115,11 @@
     S(AUDIT_FAILING, "") \
   F("portcullis_audit_failures_total", COUNTER, ALL, "Attempts to write audit.jsonl that failed") \
     S(AUDIT_FAILURES, "") \
+  F("portcullis_ip_rules", GAUGE, ALL, "IP rules, by where they come from; dormant ones are of sets not configured") \
+    S(IP_RULES_CONFIGURED, "source=\"configured\"") S(IP_RULES_RUNTIME, "source=\"runtime\"") \
+    S(IP_RULES_DORMANT, "source=\"dormant\"") \
+  F("portcullis_ip_rules_bytes", GAUGE, ALL, "Memory of the IP rules") \
+    S(IP_BYTES_CONFIGURED, "source=\"configured\"") S(IP_BYTES_RUNTIME, "source=\"runtime\"") \
   F("portcullis_writer_queue_full_total", COUNTER, ALL, "Times a core found its queue to the writer full") \
     S(WRITER_QUEUE_FULL, "") \
   F("portcullis_loop_turns_total", COUNTER, CORE, "Turns of the event loop") \

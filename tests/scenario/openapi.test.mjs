@@ -241,6 +241,23 @@ test('flags answer as described', async () => {
   await probe('POST', '/admin/flags/reload', { status: 200 });
 });
 
+test('IP rules answer as described', async () => {
+  const path = '/admin/ip-rules';
+  await probe('GET', path, { status: 200, role: 'viewer' });
+  await probe('POST', path, { status: 200, role: 'operator', body: { cidr: '203.0.113.0/24', action: 'deny', ttl: '1h', reason: 'a test' } });
+  await probe('POST', path, { status: 200, body: { set: 'global', cidr: '2001:db8::', action: 'allow', expires_at: Date.now() / 1000 + 60 } });
+  await probe('POST', path, { status: 200, body: [{ cidr: '203.0.113.0/25', action: 'deny' }, { cidr: '203.0.113.9', action: 'allow', ttl: 60 }] });
+  await probe('GET', `${path}?source=runtime&limit=2`, { status: 200 });
+  await probe('DELETE', path, { status: 200, body: { cidr: '203.0.113.0/24', reason: 'over' } });
+  await probe('DELETE', path, { status: 200, body: [{ cidr: '203.0.113.0/25' }, { cidr: '203.0.113.9' }, { cidr: '2001:db8::' }] });
+  await probe('DELETE', path, { status: 404, body: { cidr: '203.0.113.0/24' } });
+  await probe('POST', path, { status: 400, body: { cidr: '203.0.113.1/24', action: 'deny' } });
+  await probe('POST', path, { status: 404, body: { set: 'nonsense', cidr: '203.0.113.1', action: 'deny' } });
+  await probe('POST', path, { status: 403, body: {}, role: 'viewer' });
+  await probe('GET', path, { status: 403, role: 'gateway' });
+  await probe('GET', `${path}?surprise=1`, { status: 400 });
+});
+
 test('events are a stream as described', async () => {
   const found = find('GET', '/v1/events');
   const stream = await Sse.open(server.address('http'), { headers: server.bearer('operator') });

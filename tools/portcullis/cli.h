@@ -28,7 +28,7 @@ struct cli_options {
     const char *alg, *aud, *client, *config, *connections, *credential, *env_file, *exp, *family;
     const char *import, *iss, *issuer, *jti, *key, *kid, *lines, *name, *prev, *reason, *recover,
         *role, *roles;
-    const char *scope, *sid, *sub, *token_file, *ttl, *url, *wait;
+    const char *scope, *set, *sid, *source, *sub, *token_file, *ttl, *url, *wait;
     const char *host, *ip, *method, *path, *route; /* of a request */
     bool anonymous, cutoff, dev, ephemeral, string, help, json, undo, sources, force, follow;
 };
@@ -105,6 +105,9 @@ int cli_flags_set(struct cli *c);
 int cli_flags_unset(struct cli *c);
 int cli_flags_reload(struct cli *c);
 int cli_reload(struct cli *c);
+int cli_ip_rules_list(struct cli *c);
+int cli_ip_rules_add(struct cli *c);
+int cli_ip_rules_remove(struct cli *c);
 int cli_snapshot(struct cli *c);
 int cli_confirm_clock(struct cli *c);
 int cli_doctor(struct cli *c);

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "edge/api/endpoint.h"
 #include "edge/api/flags_api.h"
+#include "edge/api/ip_rules.h"
 #include "edge/api/offload.h"
 
 static const char *state_name(enum pc_writer_state state)
@@ -120,6 +121,7 @@ static void render_metrics(struct pc_server *s, struct pc_errand *e)
     pc_metrics_sample_process(&process);
     pc_metric_set(pc_metrics_main(s->metrics), PC_M_LOG_DROPPED, pc_log_dropped(s->logger));
     pc_flags_measure(s);
+    pc_ip_rules_measure(s);
     process.version = PC_VERSION;
     process.compiler = __VERSION__;
     process.crypto = "BoringSSL (" PC_BORINGSSL_ORIGIN ")";

@@ -496,22 +496,27 @@ int64_t pc_ip_sets_next_expiry_ms(const struct pc_ip_sets *s)
 
 /* ---- listing ---- */
 
-/* The first rule of the source at or behind the place; behind its last one: false. */
-static bool list_from(const struct listed_set *set, enum pc_ip_source source, uint32_t index,
-                      struct pc_ip_listed *ret)
+static const struct pc_ip_table *table_of(const struct listed_set *set, enum pc_ip_source source)
 {
-    const struct group *g = source == PC_IP_FROM_RUNTIME ? set->group : NULL;
-    const struct pc_ip_table *t = g                              ? g->table
-                                  : source == PC_IP_FROM_RUNTIME ? NULL
-                                                                 : set->configured;
-    if (!t || index >= pc_ip_table_count(t))
+    if (source == PC_IP_FROM_CONFIGURED)
+        return set->configured;
+    return set->group ? set->group->table : NULL;
+}
+
+/* Rule `index` of the source, if it has so many and is wanted. */
+static bool list_at(const struct listed_set *set, enum pc_ip_source source,
+                    const struct pc_ip_place *place, uint32_t index, struct pc_ip_listed *ret)
+{
+    const struct pc_ip_table *t = table_of(set, source);
+    bool wanted = place->only == PC_IP_FROM_DEFAULT || place->only == source;
+    if (!wanted || !t || index >= pc_ip_table_count(t))
         return false;
     struct pc_ip_listed found = {
         .set = pc_bytes_str(set->name), .source = source, .dormant = !set->configured};
     pc_ip_table_rule(t, index, &found.rule);
-    if (g) {
-        const struct author *a = &g->authors[index];
-        found.actor = pc_bytes_of(g->texts + a->actor, a->actor_n);
+    if (source == PC_IP_FROM_RUNTIME) {
+        const struct author *a = &set->group->authors[index];
+        found.actor = pc_bytes_of(set->group->texts + a->actor, a->actor_n);
         found.at_ms = a->at_ms;
     }
     *ret = found;
@@ -522,12 +527,11 @@ static bool list_from(const struct listed_set *set, enum pc_ip_source source, ui
 static bool list_behind(const struct listed_set *set, const struct pc_ip_place *place,
                         struct pc_ip_listed *ret)
 {
-    const struct pc_ip_table *t = set->configured;
-    if (place->source == PC_IP_FROM_RUNTIME)
-        t = set->group ? set->group->table : NULL;
-    if (t && list_from(set, place->source, pc_ip_table_seek(t, &place->cidr), ret))
-        return true;
-    return place->source == PC_IP_FROM_CONFIGURED && list_from(set, PC_IP_FROM_RUNTIME, 0, ret);
+    const struct pc_ip_table *t = table_of(set, place->source);
+    uint32_t index = t ? pc_ip_table_seek(t, &place->cidr) : 0;
+    return list_at(set, place->source, place, index, ret) ||
+           (place->source == PC_IP_FROM_CONFIGURED &&
+            list_at(set, PC_IP_FROM_RUNTIME, place, 0, ret));
 }
 
 bool pc_ip_sets_next(const struct pc_ip_sets *s, struct pc_ip_place *place,
@@ -540,8 +544,8 @@ bool pc_ip_sets_next(const struct pc_ip_sets *s, struct pc_ip_place *place,
         if (order == 0)
             found = list_behind(set, place, ret_rule);
         else if (order > 0)
-            found = list_from(set, PC_IP_FROM_CONFIGURED, 0, ret_rule) ||
-                    list_from(set, PC_IP_FROM_RUNTIME, 0, ret_rule);
+            found = list_at(set, PC_IP_FROM_CONFIGURED, place, 0, ret_rule) ||
+                    list_at(set, PC_IP_FROM_RUNTIME, place, 0, ret_rule);
     }
     if (!found)
         return false;
@@ -549,6 +553,26 @@ bool pc_ip_sets_next(const struct pc_ip_sets *s, struct pc_ip_place *place,
     memcpy(place->set, ret_rule->set.p, ret_rule->set.n);
     place->source = ret_rule->source;
     place->cidr = ret_rule->rule.cidr;
+    return true;
+}
+
+bool pc_ip_sets_runtime_rule(const struct pc_ip_sets *s, struct pc_bytes set,
+                             const struct pc_cidr *cidr, struct pc_ip_listed *ret_rule)
+{
+    static const struct pc_ip_place anywhere;
+    char name[PC_IP_SET_NAME_MAX + 1] = {0};
+    struct pc_ip_listed found;
+    if (set.n > PC_IP_SET_NAME_MAX)
+        return false;
+    memcpy(name, set.p, set.n);
+    const struct group *g = group_of(s, name);
+    struct listed_set listed = {.name = g ? g->name : NULL, .group = g};
+    uint32_t behind = g ? pc_ip_table_seek(g->table, cidr) : 0;
+    if (behind == 0 || !list_at(&listed, PC_IP_FROM_RUNTIME, &anywhere, behind - 1, &found) ||
+        found.rule.cidr.bits != cidr->bits || !pc_ip_eq(&found.rule.cidr.ip, &cidr->ip))
+        return false;
+    found.dormant = pc_ip_sets_find(s, set) == PC_IP_NO_SET;
+    *ret_rule = found;
     return true;
 }
 

@@ -117,8 +117,9 @@ struct pc_ip_listed {
 /* Where a list goes on: behind this rule. Zeroed to begin; survives a new snapshot. */
 struct pc_ip_place {
     char set[PC_IP_SET_NAME_MAX + 1]; /* "": at the beginning */
-    enum pc_ip_source source;
-    struct pc_cidr cidr;
+    enum pc_ip_source source;         /* with a set: CONFIGURED or RUNTIME */
+    struct pc_cidr cidr;              /* of family 0: before the source's first rule */
+    enum pc_ip_source only;           /* CONFIGURED or RUNTIME: no rules of the other */
 };
 
 /* The rule behind *place: sets in the order of their names (dormant ones too), in each the
@@ -126,6 +127,10 @@ struct pc_ip_place {
  * otherwise *place has moved on to it. What it returns points into s. */
 bool pc_ip_sets_next(const struct pc_ip_sets *s, struct pc_ip_place *place,
                      struct pc_ip_listed *ret_rule);
+
+/* The runtime rule of exactly this network, dormant or not; false if there is none. */
+bool pc_ip_sets_runtime_rule(const struct pc_ip_sets *s, struct pc_bytes set,
+                             const struct pc_cidr *cidr, struct pc_ip_listed *ret_rule);
 
 struct pc_ip_sets_stats {
     uint64_t configured_rules, runtime_rules, dormant_rules;
