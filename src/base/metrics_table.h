@@ -107,6 +107,9 @@
     S(SNAPSHOTS_WRITTEN, "result=\"written\"") S(SNAPSHOTS_FAILED, "result=\"failed\"") \
   F("portcullis_snapshot_last_timestamp_seconds", GAUGE, ALL, "When the last snapshot was completed") \
     S(SNAPSHOT_LAST_SECONDS, "") \
+  F("portcullis_credentials_total", COUNTER, ALL, "Credentials of administrators, by what became of them") \
+    S(CREDENTIALS_ACCEPTED, "outcome=\"accepted\"") S(CREDENTIALS_REFUSED, "outcome=\"refused\"") \
+    S(CREDENTIALS_LIMITED, "outcome=\"limited\"") \
   F("portcullis_audit_lines_total", COUNTER, ALL, "Lines written to audit.jsonl") \
     S(AUDIT_LINES, "") \
   F("portcullis_audit_behind", GAUGE, ALL, "Positions of the journal that have no line in audit.jsonl yet") \

@@ -25,7 +25,7 @@ static void reload(struct pc_server *s, struct pc_errand *e)
 
 void pc_handle_reload(struct pc_call *call)
 {
-    pc_offload(call, reload);
+    pc_offload_noted(call, "reload", reload);
 }
 
 static int confirm_clock(struct pc_writer *w, struct pc_job *job)
@@ -42,7 +42,7 @@ static void run_confirm(struct pc_server *s, struct pc_errand *e)
 
 void pc_handle_clock_confirm(struct pc_call *call)
 {
-    pc_offload(call, run_confirm);
+    pc_offload_noted(call, "clock_confirm", run_confirm);
 }
 
 static int begin_snapshot(struct pc_writer *w, struct pc_job *job)
@@ -63,5 +63,5 @@ static void run_snapshot(struct pc_server *s, struct pc_errand *e)
 
 void pc_handle_snapshot(struct pc_call *call)
 {
-    pc_offload(call, run_snapshot);
+    pc_offload_noted(call, "snapshot", run_snapshot);
 }

@@ -11,7 +11,7 @@
 #ifndef PC_API_AUDIT_NOTE_H
 #define PC_API_AUDIT_NOTE_H
 
-#include "edge/api/call.h"
+#include "edge/api/submit.h"
 
 /* Longest detail of a note; what is longer is left out. */
 #define PC_NOTE_DETAIL_MAX 1024
@@ -25,7 +25,7 @@ struct pc_note_origin {
     char source[PC_IP_TEXT_MAX];
     uint8_t source_n;
 };
-void pc_note_origin_of(struct pc_call *call, struct pc_note_origin *ret_origin);
+void pc_note_origin_of(const struct pc_call *call, struct pc_note_origin *ret_origin);
 
 /* Runs when the note is durable (`audited`) or could not be made; must reply to the call, unless it
  * is NULL (the client has gone), and free arg. It does not call pc_call_done(). */

@@ -19,6 +19,8 @@
 #define PC_CALL_PARAMS_MAX      2
 #define PC_CANONICAL_PATH_MAX   8192
 #define PC_CORS_ORIGIN_MAX      256
+/* Of an administrative call's path, what its log line shows. */
+#define PC_CALL_PATH_KEPT_MAX 200
 
 struct pc_call;
 struct pc_endpoint;
@@ -56,6 +58,9 @@ struct pc_call {
     const struct pc_stream_ops *stream; /* the answer goes on; NULL: it is an ordinary one */
     void *stream_state;                 /* its owner's */
     unsigned status;                    /* once replied */
+    uint8_t method;                     /* of an administrative call, and the front of its path: */
+    uint8_t path_kept_n;
+    char path_kept[PC_CALL_PATH_KEPT_MAX];
     int64_t started_ns;
     struct pc_ip client; /* behind trusted proxies; family 0: a Unix socket, nothing forwarded */
     /* What trusted proxies say of the client cannot be read: `client` is one of them. Nothing that

@@ -356,7 +356,7 @@ static void reload(struct pc_server *s, struct pc_errand *e)
 
 void pc_handle_flags_reload(struct pc_call *call)
 {
-    pc_offload(call, reload);
+    pc_offload_noted(call, "flags_reload", reload);
 }
 
 /* ---- metrics ---- */

@@ -155,12 +155,27 @@ static void reply_methods(struct pc_call *call, unsigned status, uint32_t method
     pc_call_reply(call, &r);
 }
 
+/* Calls that need a credential are logged, each of them (log_call). */
+static bool is_administrative(const struct pc_call *call)
+{
+    return call->endpoint && call->endpoint->permission > PC_PERMISSION_DECIDE;
+}
+
+static void keep_for_log(struct pc_call *call, const struct pc_http_request *r)
+{
+    call->method = r->method;
+    call->path_kept_n = (uint8_t)pc_min_u64(call->path.n, PC_CALL_PATH_KEPT_MAX);
+    memcpy(call->path_kept, call->path.p, call->path_kept_n);
+}
+
 static bool route(struct pc_call *call, const struct pc_http_request *r)
 {
     uint32_t methods;
     if (call->path.n >= 5 && memcmp(call->path.p, "/api/", 5) == 0)
         call->path = pc_bytes_of(call->path.p + 4, call->path.n - 4);
     call->endpoint = pc_endpoint_find(call, (enum pc_http_method)r->method, call->path, &methods);
+    if (is_administrative(call))
+        keep_for_log(call, r);
     if (call->endpoint)
         return true;
     if (methods == 0)
@@ -200,14 +215,20 @@ static bool shed(const struct http_conn *h, struct pc_call *call)
 
 static void log_call(const struct pc_call *call)
 {
-    if (!call->endpoint || call->endpoint->permission <= PC_PERMISSION_DECIDE)
+    uint8_t text[16];
+    struct pc_buf method = pc_buf_of(text, sizeof text);
+    const char *role = pc_admin_role_name(call->principal.role);
+    if (!is_administrative(call))
         return;
+    pc_methods_write(&method, 1u << call->method);
     struct pc_log *l = pc_log_begin(PC_LOG_INFO, "admin_call");
     pc_log_bytes(l, "request_id", pc_call_request_id(call));
     if (call->traceparent_n)
         pc_log_bytes(l, "traceparent", pc_bytes_of(call->traceparent, call->traceparent_n));
-    pc_log_str(l, "path", call->endpoint->path);
+    pc_log_bytes(l, "method", pc_bytes_of(method.p, method.len));
+    pc_log_bytes(l, "path", pc_bytes_of(call->path_kept, call->path_kept_n));
     pc_log_str(l, "user", call->principal.actor);
+    pc_log_str(l, "role", role ? role : "");
     pc_log_u64(l, "status", call->status);
     pc_log_i64(l, "duration_ms", (call->worker->core->now_ns - call->started_ns) / 1000000);
     pc_log_end(l);

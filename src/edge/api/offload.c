@@ -54,14 +54,21 @@ void pc_offload_free(struct pc_offload_queue *q)
     free(q);
 }
 
-void pc_offload(struct pc_call *call, void (*run)(struct pc_server *s, struct pc_errand *e))
+static void hand_over(struct pc_call *call, const char *action,
+                      void (*run)(struct pc_server *s, struct pc_errand *e))
 {
     struct pc_offload_queue *q = call->worker->server->offload;
     unsigned core = call->worker->core->index;
     struct pc_errand *e = calloc(1, sizeof *e);
-    if (e)
-        *e = (struct pc_errand){
-            .discard = errand_free, .ref = pc_conn_ref(call->conn), .core = core, .run = run};
+    if (e) {
+        *e = (struct pc_errand){.discard = errand_free,
+                                .ref = pc_conn_ref(call->conn),
+                                .core = core,
+                                .run = run,
+                                .action = action};
+        if (action)
+            pc_note_origin_of(call, &e->origin);
+    }
     if (!e || q->under_way[core] == PC_OFFLOAD_ENTRIES || !pc_spsc_push(q->from[core], e)) {
         free(e);
         pc_call_reply_busy(call, "BUSY", "too many requests of this kind wait already", 1);
@@ -70,6 +77,17 @@ void pc_offload(struct pc_call *call, void (*run)(struct pc_server *s, struct pc
     q->under_way[core]++;
     pc_waker_notify(q->waker);
     pc_call_park(call);
+}
+
+void pc_offload(struct pc_call *call, void (*run)(struct pc_server *s, struct pc_errand *e))
+{
+    hand_over(call, NULL, run);
+}
+
+void pc_offload_noted(struct pc_call *call, const char *action,
+                      void (*run)(struct pc_server *s, struct pc_errand *e))
+{
+    hand_over(call, action, run);
 }
 
 static void reply(struct pc_call *call, const struct pc_errand *e)
@@ -83,12 +101,55 @@ static void reply(struct pc_call *call, const struct pc_errand *e)
         pc_call_reply(call, &r);
 }
 
+/* Says in a JSON object that what it tells of was not audited. */
+static void reply_unaudited(struct pc_call *call, const struct pc_errand *e)
+{
+    struct pc_buf b = pc_call_scratch(call);
+    size_t n = e->body_n;
+    while (n && e->body[n - 1] != '}')
+        n--;
+    if (e->code || n == 0 || n + 64 > PC_WORKER_SCRATCH_BYTES) {
+        reply(call, e);
+        return;
+    }
+    pc_buf_put(&b, e->body, n - 1);
+    pc_note_write(&b, false);
+    pc_buf_lit(&b, "}\n");
+    pc_call_reply_json(call, e->status, pc_bytes_of(b.p, b.len));
+}
+
+static void noted(struct pc_call *call, bool audited, void *arg)
+{
+    struct pc_errand *e = arg;
+    if (call && audited)
+        reply(call, e);
+    else if (call)
+        reply_unaudited(call, e);
+    errand_free(e);
+}
+
+static void note(struct pc_worker *w, struct pc_errand *e)
+{
+    char detail[160];
+    struct pc_buf b = pc_buf_of(detail, sizeof detail);
+    pc_buf_fmt(&b, "{\"status\":%u", e->status);
+    if (e->code)
+        pc_buf_fmt(&b, ",\"code\":\"%.64s\"", e->code);
+    pc_buf_char(&b, '}');
+    PC_ASSERT(!b.overflow);
+    pc_audit_note_later(w, &e->origin, e->action, pc_bytes_of(b.p, b.len), PC_LIT(""), noted, e);
+}
+
 void pc_offload_done(struct pc_worker *w, struct pc_errand *e)
 {
-    struct pc_conn *c = pc_conn_get(w->core, e->ref);
-    struct pc_call *call = c ? pc_call_of(c) : NULL;
     PC_ASSERT(w->server->offload->under_way[w->core->index] > 0);
     w->server->offload->under_way[w->core->index]--;
+    if (e->action) {
+        note(w, e);
+        return;
+    }
+    struct pc_conn *c = pc_conn_get(w->core, e->ref);
+    struct pc_call *call = c ? pc_call_of(c) : NULL;
     if (call) {
         reply(call, e);
         pc_call_done(call);

@@ -7,7 +7,7 @@
 #define PC_API_OFFLOAD_H
 
 #include "base/waker.h"
-#include "edge/api/call.h"
+#include "edge/api/audit_note.h"
 
 #define PC_OFFLOAD_ENTRIES 256 /* errands of one core under way; more are answered 503 */
 
@@ -23,12 +23,19 @@ struct pc_errand {
     struct pc_why why;
     uint8_t *body; /* malloced, or NULL */
     size_t body_n;
+    /* Of one that leaves a note (pc_offload_noted()). */
+    const char *action; /* NULL: it does not */
+    struct pc_note_origin origin;
 };
 
 int pc_offload_new(unsigned cores, struct pc_offload_queue **ret_q);
 void pc_offload_free(struct pc_offload_queue *q);
 /* Core: hands the call's errand over and parks it; answers 503 when that is impossible. */
 void pc_offload(struct pc_call *call, void (*run)(struct pc_server *s, struct pc_errand *e));
+/* The same for what is to be audited: when it was run its result is noted as `action`, and the
+ * reply leaves once that is durable; a JSON object then says if it could not be. */
+void pc_offload_noted(struct pc_call *call, const char *action,
+                      void (*run)(struct pc_server *s, struct pc_errand *e));
 /* Core: the errand is back. */
 void pc_offload_done(struct pc_worker *w, struct pc_errand *e);
 /* Main thread: runs all errands that wait. */

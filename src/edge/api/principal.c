@@ -6,6 +6,7 @@
 
 #include <stdio.h>
 
+#include "edge/api/credentials.h"
 #include "edge/api/decide.h"
 
 struct pc_bytes pc_bearer(const struct pc_http_request *r)
@@ -135,19 +136,40 @@ static bool refuse(struct pc_call *call, struct pc_bytes credential)
     return false;
 }
 
+static bool refuse_limited(struct pc_call *call, unsigned retry_after_s)
+{
+    struct pc_reply r = {.status = 429, .retry_after_s = retry_after_s};
+    uint8_t body[1024];
+    struct pc_buf b = pc_buf_of(body, sizeof body);
+    pc_error_body(&b, "TOO_MANY_FAILED_CREDENTIALS",
+                  PC_LIT("too many wrong credentials came from this address: none is judged now"),
+                  pc_call_request_id(call));
+    r.content_type = "application/json";
+    r.body = pc_bytes_of(b.p, b.len);
+    pc_call_reply(call, &r);
+    return false;
+}
+
 bool pc_principal_admit(struct pc_call *call, enum pc_permission permission)
 {
     bool busy;
+    unsigned retry_after_s;
     PC_ASSERT(permission != PC_PERMISSION_UNSET);
     if (permission == PC_PERMISSION_NONE ||
         (permission == PC_PERMISSION_DECIDE && PC_LIKELY(pc_conn_is_trusted(call->conn))))
         return true;
     struct pc_bytes credential = pc_bearer(call->req);
+    if (credential.n && pc_credential_limited(call->worker, &call->client, &retry_after_s))
+        return refuse_limited(call, retry_after_s);
     pc_principal_of(call->worker, credential, &call->client, &call->principal, &busy);
     if (busy) {
         pc_call_reply_busy(call, "VERIFY_BUDGET_EXHAUSTED", "too many signatures to verify", 1);
         return false;
     }
+    if (call->principal.role != PC_ADMIN_NONE)
+        pc_credential_accepted(call->worker);
+    else if (credential.n)
+        pc_credential_failed(call->worker, &call->client, pc_call_request_id(call), "http");
     return pc_admin_may(call->principal.role, pc_permission_roles(permission)) ||
            refuse(call, credential);
 }

@@ -9,6 +9,7 @@
 
 #include "base/config_value.h"
 #include "edge/api/check.h"
+#include "edge/api/credentials.h"
 #include "edge/api/mutate.h"
 #include "edge/api/resp_conn.h"
 #include "edge/api/resp_throttle.h"
@@ -595,16 +596,26 @@ static bool authenticate(struct pc_resp_conn *r, struct pc_bytes password)
 {
     struct pc_ip client = pc_conn_ip(r->conn);
     struct pc_principal found;
+    unsigned retry_after_s;
     bool busy;
+    if (pc_credential_limited(r->worker, &client, &retry_after_s)) {
+        pc_resp_reply_error(r,
+                            "ERR TOO_MANY_FAILED_CREDENTIALS too many wrong credentials came "
+                            "from this address: none is judged for %u seconds",
+                            retry_after_s);
+        return false;
+    }
     pc_principal_of(r->worker, password, &client, &found, &busy);
     if (busy) {
         pc_resp_reply_error(r, "BUSY too many signatures to verify");
         return false;
     }
     if (found.role == PC_ADMIN_NONE) {
+        pc_credential_failed(r->worker, &client, PC_LIT(""), "resp");
         pc_resp_reply_error(r, "WRONGPASS invalid username-password pair or user is disabled.");
         return false;
     }
+    pc_credential_accepted(r->worker);
     if (pc_resp_authenticated(r, password, &found))
         return true;
     pc_resp_reply_error(r, "ERR no memory");

@@ -18,6 +18,7 @@
 #include "base/log.h"
 #include "base/secret.h"
 #include "edge/api/cpus.h"
+#include "edge/api/credentials.h"
 #include "edge/api/flags_load.h"
 #include "edge/api/main_ring.h"
 #include "edge/api/main_tasks.h"
@@ -120,6 +121,8 @@ static int load_settings(struct pc_server *server, struct pc_settings **ret, str
         rc = load_admins(s, why);
     if (rc == 0)
         rc = pc_config_check(s->config, s->have_admins, why);
+    if (rc == 0)
+        rc = pc_credential_rule(s->config, &s->credential_rule, why);
     if (rc == 0)
         rc = compile_settings(server, s, why);
     if (rc < 0) {
@@ -557,6 +560,8 @@ static int make_process(struct control *c, struct pc_why *why)
     pc_random_bytes(s->client_key, sizeof s->client_key);
     if (pc_limits_new(s->started_as->resp.throttle_keys, &s->throttle) < 0)
         return pc_fail(why, -ENOMEM, "no memory for resp.throttle_keys");
+    if (pc_limits_new(PC_CREDENTIAL_CLIENTS, &s->failed_credentials) < 0)
+        return pc_fail(why, -ENOMEM, "no memory for failed credentials");
     int rc = pc_metrics_create(s->cores, &names, &s->metrics);
     if (rc == 0)
         rc = pc_offload_new(s->cores, &s->offload);
@@ -834,6 +839,7 @@ void pc_server_free(struct pc_server *s)
     if (s->metrics)
         pc_metrics_destroy(s->metrics);
     pc_limits_free(s->throttle);
+    pc_limits_free(s->failed_credentials);
     for (unsigned i = 0; s->workers && i < s->cores; i++)
         pc_top_keys_free(s->workers[i].top);
     free(s->workers);

@@ -61,13 +61,22 @@ struct pc_server {
     struct pc_offload_queue *offload;
     struct pc_events *events; /* what the writer tells, for /v1/events */
     struct pc_token_hash_key *hash_key;
-    struct pc_limit_table *throttle; /* CL.THROTTLE's keys; any core */
-    struct pc_worker *workers;       /* [cores] */
+    struct pc_limit_table *throttle;           /* CL.THROTTLE's keys; any core */
+    struct pc_limit_table *failed_credentials; /* by client; NULL: not limited; any core */
+    struct pc_worker *workers;                 /* [cores] */
     unsigned cores;
     struct pc_listener_info listeners[PC_CONFIG_LISTENERS_MAX];
     int64_t started_ms;
     uint8_t client_key[16]; /* keys the hash of client addresses */
     uint8_t limit_key[16];  /* keys the fingerprints of limit keys */
+};
+
+/* Failed credentials, as one core saw them (credentials.h). */
+struct pc_credential_notes {
+    int64_t second;   /* of the core's monotonic clock */
+    unsigned made;    /* notes in that second */
+    uint64_t unnoted; /* failures since the last note */
+    struct pc_limit_counters counters;
 };
 
 /* What one core owns. */
@@ -87,10 +96,11 @@ struct pc_worker {
     struct pc_json_token *json; /* [PC_WORKER_JSON_TOKENS] */
     struct pc_cached_token uncached;
     struct pc_resp_command *resp;
-    struct pc_top_keys *top;               /* keys close to a limit; the main thread reads it */
-    struct pc_limit_counters throttle;     /* what this core did to the server's table */
-    struct pc_event_streams streams;       /* of /v1/events */
-    int64_t proxied_said_s;                /* when a refused PROXY header was last logged */
+    struct pc_top_keys *top;           /* keys close to a limit; the main thread reads it */
+    struct pc_limit_counters throttle; /* what this core did to the server's table */
+    struct pc_event_streams streams;   /* of /v1/events */
+    int64_t proxied_said_s;            /* when a refused PROXY header was last logged */
+    struct pc_credential_notes credentials;
     uint32_t jobs_under_way;               /* given to the writer, not yet back */
     uint32_t pushed;                       /* in this turn: the writer is woken at its end */
     uint32_t http_requests, resp_commands; /* answered in this turn */

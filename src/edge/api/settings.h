@@ -9,6 +9,7 @@
 #include "base/config.h"
 #include "edge/api/policies.h"
 #include "edge/state/ip_sets.h"
+#include "edge/state/limits.h"
 #include "edge/state/routes.h"
 
 #ifdef __cplusplus
@@ -47,6 +48,7 @@ struct pc_settings {
     struct pc_config *config;
     struct pc_admin_tokens admins;
     bool have_admins;
+    struct pc_limit_rule credential_rule; /* admin.failed_credentials */
     bool kept; /* what the server started with: listeners and limits point into it to the end */
     /* Compiled by pc_settings_compile(). */
     struct pc_policies *policies;
