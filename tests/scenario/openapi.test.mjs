@@ -258,6 +258,22 @@ test('IP rules answer as described', async () => {
   await probe('GET', `${path}?surprise=1`, { status: 400 });
 });
 
+test('limits answer as described', async () => {
+  const path = '/v1/limits/login/alice';
+  await probe('POST', path, { status: 200, role: 'gateway' });
+  await probe('POST', path, { status: 200, body: { cost: 9 } });
+  await probe('POST', path, { status: 429 });
+  await probe('POST', path, { status: 429, body: { cost: 11 } });
+  await probe('POST', path, { status: 400, body: { cost: -1 } });
+  await probe('POST', path, { status: 401, role: null });
+  await probe('GET', path, { status: 200, role: 'gateway' });
+  await probe('GET', '/v1/limits/no.such/alice', { status: 404 });
+  await probe('GET', '/admin/limits/top', { status: 200, role: 'viewer' });
+  await probe('DELETE', path, { status: 403, role: 'gateway' });
+  await probe('DELETE', path, { status: 200, role: 'operator' });
+  await probe('DELETE', path, { status: 200, role: 'operator' });
+});
+
 test('events are a stream as described', async () => {
   const found = find('GET', '/v1/events');
   const stream = await Sse.open(server.address('http'), { headers: server.bearer('operator') });

@@ -25,7 +25,8 @@ enum {
 
 /* Every option of every subcommand; which of them a subcommand knows is in its row (main.c). */
 struct cli_options {
-    const char *alg, *aud, *client, *config, *connections, *credential, *env_file, *exp, *family;
+    const char *alg, *aud, *client, *config, *connections, *cost, *credential, *env_file, *exp,
+        *family;
     const char *import, *iss, *issuer, *jti, *key, *kid, *lines, *name, *prev, *reason, *recover,
         *role, *roles;
     const char *scope, *set, *sid, *source, *sub, *token_file, *ttl, *url, *wait;
@@ -108,6 +109,10 @@ int cli_reload(struct cli *c);
 int cli_ip_rules_list(struct cli *c);
 int cli_ip_rules_add(struct cli *c);
 int cli_ip_rules_remove(struct cli *c);
+int cli_limits_take(struct cli *c);
+int cli_limits_peek(struct cli *c);
+int cli_limits_reset(struct cli *c);
+int cli_limits_top(struct cli *c);
 int cli_snapshot(struct cli *c);
 int cli_confirm_clock(struct cli *c);
 int cli_doctor(struct cli *c);

@@ -78,6 +78,10 @@ void pc_handle_flags_reload(struct pc_call *call);
 void pc_handle_ip_rules(struct pc_call *call); /* ip_rules.c */
 void pc_handle_ip_rules_set(struct pc_call *call);
 void pc_handle_ip_rules_remove(struct pc_call *call);
+void pc_handle_limit_take(struct pc_call *call); /* limits.c */
+void pc_handle_limit_peek(struct pc_call *call);
+void pc_handle_limit_reset(struct pc_call *call);
+void pc_handle_limits_top(struct pc_call *call);
 void pc_handle_reload(struct pc_call *call); /* admin.c */
 void pc_handle_clock_confirm(struct pc_call *call);
 void pc_handle_snapshot(struct pc_call *call);

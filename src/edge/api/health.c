@@ -8,6 +8,7 @@
 #include "edge/api/flags_api.h"
 #include "edge/api/ip_rules.h"
 #include "edge/api/offload.h"
+#include "edge/api/settings.h"
 
 static const char *state_name(enum pc_writer_state state)
 {
@@ -105,13 +106,15 @@ void pc_handle_liveness(struct pc_call *call)
     pc_call_reply_json(call, 200, PC_LIT("{\"alive\":true}\n"));
 }
 
+#define METRICS_MAX (PC_METRICS_TEXT_MAX + PC_POLICIES_METRICS_MAX)
+
 static void render_metrics(struct pc_server *s, struct pc_errand *e)
 {
     struct pc_metrics_process process;
     struct pc_buf b;
     e->status = 200;
     e->content_type = PC_METRICS_CONTENT_TYPE;
-    e->body = malloc(PC_METRICS_TEXT_MAX);
+    e->body = malloc(METRICS_MAX);
     if (!e->body) {
         e->status = 503;
         e->code = "NO_MEMORY";
@@ -125,8 +128,9 @@ static void render_metrics(struct pc_server *s, struct pc_errand *e)
     process.version = PC_VERSION;
     process.compiler = __VERSION__;
     process.crypto = "BoringSSL (" PC_BORINGSSL_ORIGIN ")";
-    b = pc_buf_of(e->body, PC_METRICS_TEXT_MAX);
+    b = pc_buf_of(e->body, METRICS_MAX);
     pc_metrics_render(s->metrics, &process, &b);
+    pc_policies_write_metrics(s->settings->policies, &b);
     PC_ASSERT(!b.overflow);
     e->body_n = b.len;
 }

@@ -156,11 +156,13 @@ static int by_id(const void *a, const void *b)
     return x->id < y->id ? -1 : x->id > y->id;
 }
 
-static int by_count(const void *a, const void *b)
+static int by_rank(const void *a, const void *b)
 {
     const struct pc_top_entry *x = a, *y = b;
-    if (x->count != y->count)
-        return x->count > y->count ? -1 : 1;
+    if (x->refused != y->refused)
+        return x->refused > y->refused ? -1 : 1;
+    if (x->near != y->near)
+        return x->near > y->near ? -1 : 1;
     return by_id(a, b);
 }
 
@@ -180,6 +182,6 @@ unsigned pc_top_entries_merge(struct pc_top_entry *entries, unsigned n)
         e->near += entries[i].near;
         e->last_ms = pc_max_i64(e->last_ms, entries[i].last_ms);
     }
-    qsort(entries, m, sizeof entries[0], by_count);
+    qsort(entries, m, sizeof entries[0], by_rank);
     return m;
 }

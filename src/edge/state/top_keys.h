@@ -49,8 +49,9 @@ void pc_top_keys_add(struct pc_top_keys *t, enum pc_top_event event, uint64_t id
  * being written for too long is left out. */
 unsigned pc_top_keys_read(const struct pc_top_keys *t, struct pc_top_entry *entries);
 
-/* Merges n entries of several sketches in place (same id: sums), the largest count first; the
- * number of different ones. */
+/* Merges n entries of several sketches in place (same id: sums), those refused most first, then
+ * those near a limit most; the number of different ones. Ordered by what was certainly seen, not by
+ * count: in a flood of fresh keys every count is mostly error. */
 unsigned pc_top_entries_merge(struct pc_top_entry *entries, unsigned n);
 
 #ifdef __cplusplus

@@ -39,7 +39,7 @@ static struct pc_top_keys *new_top(void)
     return t;
 }
 
-static void the_busiest_keys_stand_first(void **state)
+static void who_is_refused_most_stands_first(void **state)
 {
     (void)state;
     struct pc_top_keys *t = new_top();
@@ -182,7 +182,7 @@ static void copies_are_never_torn(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(the_busiest_keys_stand_first),
+        cmocka_unit_test(who_is_refused_most_stands_first),
         cmocka_unit_test(who_comes_often_is_found_in_a_flood_of_others),
         cmocka_unit_test(counts_halve_with_time),
         cmocka_unit_test(sketches_of_several_cores_are_summed),
