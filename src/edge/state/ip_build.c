@@ -315,7 +315,7 @@ static int make(struct pc_ip_builder *b, struct pc_ip_table *t)
     if (rc == 0)
         rc = make_family(&t->v4, b->records, n4, false);
     if (rc == 0)
-        rc = make_family(&t->v6, b->records + n4, b->n - n4, true);
+        rc = make_family(&t->v6, n4 ? b->records + n4 : b->records, b->n - n4, true);
     if (rc < 0)
         return rc;
     t->expiries = trim(b->expiries, b->expiry_n * sizeof *b->expiries);
