@@ -58,6 +58,12 @@
   F("portcullis_token_cache_lookups_total", COUNTER, ALL, "Lookups in the verified-token caches, by result") \
     S(TOKEN_CACHE_HIT, "result=\"hit\"") S(TOKEN_CACHE_MISS, "result=\"miss\"") \
     S(TOKEN_CACHE_FAILURE_HIT, "result=\"failure_hit\"") S(TOKEN_CACHE_STALE, "result=\"stale\"") \
+  F("portcullis_token_cache_entries", GAUGE, ALL, "Tokens remembered by the verified-token caches") \
+    S(TOKEN_CACHE_ENTRIES, "") \
+  F("portcullis_token_cache_bytes", GAUGE, ALL, "Memory of the verified-token caches: taken by entries, and reserved for all") \
+    S(TOKEN_CACHE_BYTES_USED, "kind=\"used\"") S(TOKEN_CACHE_BYTES_RESERVED, "kind=\"reserved\"") \
+  F("portcullis_token_cache_evicted_total", COUNTER, ALL, "Good tokens forgotten because the cache is too small") \
+    S(TOKEN_CACHE_EVICTED, "") \
   F("portcullis_signatures_verified_total", COUNTER, ALL, "Signature verifications, by result") \
     S(SIGNATURES_VALID, "result=\"valid\"") S(SIGNATURES_INVALID, "result=\"invalid\"") \
   F("portcullis_signature_budget_refusals_total", COUNTER, ALL, "Verifications refused for want of budget, by whose it was") \
@@ -131,6 +137,20 @@
     S(LOOP_SLEEPS, "") \
   F("portcullis_loop_completions_total", COUNTER, CORE, "io_uring completions handled") \
     S(LOOP_COMPLETIONS, "") \
+  F("portcullis_loop_receives_total", COUNTER, CORE, "Receives that brought bytes") \
+    S(LOOP_RECEIVES, "") \
+  F("portcullis_loop_receives_without_buffer_total", COUNTER, CORE, "Receives that found all lent buffers in use and were begun again") \
+    S(LOOP_NO_BUFFERS, "") \
+  F("portcullis_loop_sends_total", COUNTER, CORE, "Sends submitted") \
+    S(LOOP_SENDS, "") \
+  F("portcullis_loop_short_sends_total", COUNTER, CORE, "Sends of which the kernel took a part") \
+    S(LOOP_SHORT_SENDS, "") \
+  F("portcullis_loop_output_full_total", COUNTER, CORE, "Times that reading from a connection stopped because its client takes no answers") \
+    S(LOOP_OUTPUT_FULL, "") \
+  F("portcullis_loop_messages_total", COUNTER, CORE, "Messages from other threads handled") \
+    S(LOOP_MESSAGES, "") \
+  F("portcullis_loop_buffer_bytes", GAUGE, CORE, "Memory of input and output buffers, in use and kept") \
+    S(LOOP_BUFFER_BYTES, "") \
   F("portcullis_loop_queue_delay_seconds", GAUGE_NS, CORE, "Time that completions wait for their core, smoothed") \
     S(LOOP_QUEUE_DELAY_NS, "") \
   F("portcullis_shed_total", COUNTER, ALL, "Requests shed because a core's queue delay was too long") \
@@ -142,6 +162,12 @@
     S(EVENT_STREAMS_CREDENTIAL, "reason=\"credential\"") S(EVENT_STREAMS_SHUTDOWN, "reason=\"shutdown\"") \
   F("portcullis_event_streams_refused_total", COUNTER, ALL, "Streams of /v1/events refused because events.max_streams was reached") \
     S(EVENT_STREAMS_REFUSED, "") \
+  F("portcullis_events_total", COUNTER, ALL, "Events added to the histories that streams are served from") \
+    S(EVENTS_FLAGS, "history=\"flags\"") S(EVENTS_REVOCATIONS, "history=\"revocations\"") \
+  F("portcullis_event_history_events", GAUGE, ALL, "Events a client can still resume from") \
+    S(EVENT_HISTORY_FLAGS, "history=\"flags\"") S(EVENT_HISTORY_REVOCATIONS, "history=\"revocations\"") \
+  F("portcullis_event_history_bytes", GAUGE, ALL, "Memory of both histories") \
+    S(EVENT_HISTORY_BYTES, "") \
   F("portcullis_events_sent_total", COUNTER, ALL, "Events written to streams, by kind") \
     S(EVENTS_SENT_FLAG, "event=\"flag\"") S(EVENTS_SENT_FLAGS, "event=\"flags\"") \
     S(EVENTS_SENT_REVOCATION, "event=\"revocation\"") S(EVENTS_SENT_RESET, "event=\"reset\"") \

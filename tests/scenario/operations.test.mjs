@@ -35,6 +35,28 @@ test('/metrics passes promtool and counts', async () => {
   assert.match((await server.get('/metrics', { headers: server.bearer('admin') })).headers['content-type'], /^text\/plain; version=0\.0\.4/);
 });
 
+test('/metrics shows what the machinery holds and does', async () => {
+  await server.auth(server.issuer.mint());
+  await server.revoke({ kind: 'token', id: 'metrics', ttl: 60 });
+  const resp = await server.resp();
+  await resp.command('PING');
+  resp.close();
+  // A core shows what its parts counted once a second.
+  const positive = (text, name) => new RegExp(`^portcullis_${name}(\\{[^}]*\\})? (?!0$)`, 'm').test(text);
+  for (const name of [
+    'decisions_total', 'mutations_total', 'revocation_entries', 'revocation_slots', 'revocation_bytes', // tables
+    'token_cache_entries', 'token_cache_bytes', 'event_history_bytes', 'event_history_events', 'events_total', 'flags', 'flags_bytes',
+    'request_duration_seconds_count\\{protocol="http"\\}', 'request_duration_seconds_count\\{protocol="resp"\\}',
+    'journal_sync_duration_seconds_count', 'journal_batch_records_sum', 'journal_size_bytes',
+    'loop_turns_total', 'loop_completions_total', 'loop_receives_total', 'loop_sends_total', 'loop_buffer_bytes', 'loop_messages_total',
+  ]) await until(`portcullis_${name}`, async () => positive(await metrics(), name));
+  const text = await metrics();
+  for (const name of ['loop_receives_without_buffer_total', 'loop_short_sends_total', 'loop_output_full_total', 'token_cache_evicted_total']) {
+    assert.match(text, new RegExp(`^portcullis_${name}`, 'm'));
+  }
+  assert.ok(value(text, 'process_resident_memory_bytes') > 1 << 20);
+});
+
 test('logs are JSON lines with request ids and trace contexts, and never hold a token', async () => {
   const token = server.issuer.mint();
   const trace = '00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01';
@@ -213,7 +235,7 @@ test('portcullis journal: ls, dump and verify read a data directory offline', as
   assert.equal((await cli(['journal', 'verify'], { env })).code, 0);
   // A flipped bit in the middle is found.
   const segment = fs.readdirSync(own.dataDir, { recursive: true }).map((f) => path.join(own.dataDir, f))
-    .find((f) => fs.statSync(f).isFile() && fs.readFileSync(f).includes('journal-3'));
+    .find((f) => !f.endsWith('.jsonl') && fs.statSync(f).isFile() && fs.readFileSync(f).includes('journal-3'));
   const bytes = fs.readFileSync(segment);
   bytes[bytes.indexOf('journal-3')] ^= 1;
   fs.writeFileSync(segment, bytes);

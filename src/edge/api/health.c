@@ -106,6 +106,24 @@ void pc_handle_liveness(struct pc_call *call)
     pc_call_reply_json(call, 200, PC_LIT("{\"alive\":true}\n"));
 }
 
+static void measure_events(struct pc_server *s)
+{
+    static const struct {
+        unsigned added, kept;
+    } slots[PC_STREAMS] = {
+        [PC_STREAM_FLAGS] = {PC_M_EVENTS_FLAGS,       PC_M_EVENT_HISTORY_FLAGS      },
+        [PC_STREAM_REVOCATIONS] = {PC_M_EVENTS_REVOCATIONS, PC_M_EVENT_HISTORY_REVOCATIONS},
+    };
+    struct pc_metrics_block *m = pc_metrics_main(s->metrics);
+    for (unsigned i = 0; i < PC_STREAMS; i++) {
+        const struct pc_event_log *log = pc_events_log(s->events, (enum pc_event_stream)i);
+        uint64_t floor = pc_event_log_floor(log), next = pc_event_log_next(log);
+        pc_metric_set(m, slots[i].added, next - 1);
+        pc_metric_set(m, slots[i].kept, next - floor);
+    }
+    pc_metric_set(m, PC_M_EVENT_HISTORY_BYTES, pc_events_bytes(s->events));
+}
+
 #define METRICS_MAX (PC_METRICS_TEXT_MAX + PC_POLICIES_METRICS_MAX)
 
 static void render_metrics(struct pc_server *s, struct pc_errand *e)
@@ -125,6 +143,7 @@ static void render_metrics(struct pc_server *s, struct pc_errand *e)
     pc_metric_set(pc_metrics_main(s->metrics), PC_M_LOG_DROPPED, pc_log_dropped(s->logger));
     pc_flags_measure(s);
     pc_ip_rules_measure(s);
+    measure_events(s);
     process.version = PC_VERSION;
     process.compiler = __VERSION__;
     process.crypto = "BoringSSL (" PC_BORINGSSL_ORIGIN ")";

@@ -49,6 +49,31 @@ static int make_memory(struct pc_worker *w)
     return rc < 0 ? rc : pc_verify_budget_create(&budget, pc_clock_mono_ns(), &w->budget);
 }
 
+static void publish_loop(struct pc_metrics_block *m, const struct pc_core_counters *n)
+{
+    pc_metric_set(m, PC_M_LOOP_TURNS, n->turns);
+    pc_metric_set(m, PC_M_LOOP_SLEEPS, n->sleeps);
+    pc_metric_set(m, PC_M_LOOP_COMPLETIONS, n->cqes);
+    pc_metric_set(m, PC_M_LOOP_RECEIVES, n->recvs);
+    pc_metric_set(m, PC_M_LOOP_NO_BUFFERS, n->recv_no_buffers);
+    pc_metric_set(m, PC_M_LOOP_SENDS, n->sends);
+    pc_metric_set(m, PC_M_LOOP_SHORT_SENDS, n->short_sends);
+    pc_metric_set(m, PC_M_LOOP_OUTPUT_FULL, n->output_full);
+    pc_metric_set(m, PC_M_LOOP_MESSAGES, n->messages);
+    pc_metric_set(m, PC_M_LOOP_BUFFER_BYTES, n->pool_bytes);
+    pc_metric_set(m, PC_M_LOOP_QUEUE_DELAY_NS, n->queue_delay_ns);
+}
+
+static void publish_cache(struct pc_metrics_block *m, const struct pc_token_cache *cache)
+{
+    struct pc_token_cache_stats stats = pc_token_cache_get_stats(cache);
+    pc_metric_set(m, PC_M_TOKEN_CACHE_STALE, stats.stale);
+    pc_metric_set(m, PC_M_TOKEN_CACHE_ENTRIES, stats.entries);
+    pc_metric_set(m, PC_M_TOKEN_CACHE_BYTES_USED, stats.bytes_used);
+    pc_metric_set(m, PC_M_TOKEN_CACHE_BYTES_RESERVED, stats.bytes_total);
+    pc_metric_set(m, PC_M_TOKEN_CACHE_EVICTED, stats.evicted_live);
+}
+
 /* Once a second the core copies what its parts counted into its own block of metrics. */
 static void publish_counters(struct pc_core *core, void *arg)
 {
@@ -58,14 +83,12 @@ static void publish_counters(struct pc_core *core, void *arg)
     struct pc_core_counters n;
     pc_metric_set(m, PC_M_BUDGET_REFUSED_CORE, budget.refused_core);
     pc_metric_set(m, PC_M_BUDGET_REFUSED_CLIENT, budget.refused_client);
-    pc_metric_set(m, PC_M_TOKEN_CACHE_STALE, pc_token_cache_get_stats(w->cache).stale);
+    publish_cache(m, w->cache);
     pc_core_counters(core, &n);
+    publish_loop(m, &n);
     pc_metric_set(m, PC_M_CORE_CONNECTIONS_OPEN, n.connections);
     pc_metric_set(m, PC_M_BYTES_IN, n.recv_bytes);
     pc_metric_set(m, PC_M_BYTES_OUT, n.send_bytes);
-    pc_metric_set(m, PC_M_LOOP_TURNS, n.turns);
-    pc_metric_set(m, PC_M_LOOP_SLEEPS, n.sleeps);
-    pc_metric_set(m, PC_M_LOOP_COMPLETIONS, n.cqes);
     pc_metric_set(m, PC_M_CONNECTIONS_REFUSED_LIMIT, n.refused_limit);
     pc_metric_set(m, PC_M_CONNECTIONS_REFUSED_OVERLOAD, n.refused_overload);
     pc_metric_set(m, PC_M_CONNECTIONS_REFUSED_RESOURCES, n.accept_errors + n.no_memory);
@@ -78,7 +101,6 @@ static void publish_counters(struct pc_core *core, void *arg)
     /* A close is counted later than its reason; a counter may not go back meanwhile. */
     if (n.closed > abnormal + pc_metric_get(m, PC_M_CONNECTIONS_CLOSED_NORMAL))
         pc_metric_set(m, PC_M_CONNECTIONS_CLOSED_NORMAL, n.closed - abnormal);
-    pc_metric_set(m, PC_M_LOOP_QUEUE_DELAY_NS, n.queue_delay_ns);
     pc_throttle_publish(w);
 }
 
