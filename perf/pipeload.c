@@ -209,7 +209,7 @@ static void check_answer(struct load *l, struct connection *c, const char *got, 
 {
     const char *expected = l->expected ? l->expected : l->requests[c->next_answer].expected;
     const size_t n = strlen(expected);
-    if (*expected == '*' || (got_bytes >= n && memcmp(got, expected, n) == 0))
+    if (strcmp(expected, "*") == 0 || (got_bytes >= n && memcmp(got, expected, n) == 0))
         return;
     l->wrong++;
     if (l->wrong_shown++ < WRONG_SHOWN_MAX)
@@ -248,15 +248,19 @@ static size_t http_header(const char *p, size_t n, size_t *ret_body)
     return 0;
 }
 
-/* One reply line; a bulk string's bytes count as body. Arrays are not needed. */
+/* One reply line; a bulk string's bytes count as body, the lines of an array of numbers as header.
+ */
 static size_t resp_header(const char *p, size_t n, size_t *ret_body)
 {
-    const char *nl = memchr(p, '\n', n);
-    if (!nl)
+    const char *end = p + n, *line = memchr(p, '\n', n);
+    if (!line++)
         return 0;
+    for (long i = *p == '*' ? strtol(p + 1, NULL, 10) : 0; i > 0; i--)
+        if (!(line = memchr(line, '\n', (size_t)(end - line))) || !line++)
+            return 0;
     long bulk = *p == '$' ? strtol(p + 1, NULL, 10) : -1;
     *ret_body = bulk >= 0 ? (size_t)bulk + 2 : 0;
-    return (size_t)(nl + 1 - p);
+    return (size_t)(line - p);
 }
 
 /* The answer that begins at p, if its header is here: how many bytes of header there were. */
