@@ -241,10 +241,10 @@ static int open_journal(const char *dir, struct pc_inspect **ret_i, bool *ret_ru
 
 static void report(const struct verifying *v)
 {
-    printf("%zu files, %" PRIu64 " lines up to position %" PRIu64 ", %" PRIu64
+    printf("%zu file%s, %" PRIu64 " lines up to position %" PRIu64 ", %" PRIu64
            " of them compared with the journal; %u gaps, %u problems\n",
-           v->files.n, v->check.lines, v->check.last_position, v->check.compared, v->check.gaps,
-           v->check.problems);
+           v->files.n, v->files.n == 1 ? "" : "s", v->check.lines, v->check.last_position,
+           v->check.compared, v->check.gaps, v->check.problems);
 }
 
 /* One look at everything. *ret_again: a server that writes may have caused what was found. */

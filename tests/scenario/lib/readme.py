@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Holds README.md to the programs.
 
-    readme.py tour HTTP RESP      runs the blocks behind <!-- tour --> against a development server
-                                  whose data directory is ./data, and compares what they print
+    readme.py tour NAME HTTP RESP runs the blocks behind <!-- tour: NAME --> against a development
+                                  server whose data directory is ./data, and compares what they print
     readme.py tables HTTP         compares the tables behind <!-- table: NAME -->, the keys of
                                   portcullis.yaml(5) and the example configuration with what the
                                   programs say; with --update writes them
@@ -36,6 +36,12 @@ VARIABLE = (
     (r"(Content-Length:) \d+", r"\1 <n>"),
     (r"(process|\"pid\":) ?\d+", r"\1 <n>"),
     (r"(_ms\":|_ms +)\d+", r"\1<n>"),
+    # Limits go on while the commands run.
+    (r"((?:Retry-After|X-RateLimit-Reset):) \d+", r"\1 <n>"),
+    (r";t=\d+", ";t=<n>"),
+    (r"(again|whole) in \d+ s", r"\1 in <n> s"),
+    (r"\d+ of them compared", "<n> of them compared"),
+    (r"\d+ lines up to position \d+", "<n> lines up to position <n>"),
     # How often an idle writer marks the journal is a matter of time.
     (r"in \d+ batches; up to position \d+", "in <n> batches; up to position <n>"),
     (r"(uptime_s\":|uptime_s +)\d+", r"\1<n>"),
@@ -57,10 +63,10 @@ def level(text):
 # ---- the tour ---------------------------------------------------------------------------------
 
 
-def commands(text):
-    """(command, expected lines) of every marked block, in order."""
+def commands(text, name):
+    """(command, expected lines) of every block marked so, in order."""
     found = []
-    for block in re.findall(r"<!-- tour -->\n```console\n(.*?)```", text, re.S):
+    for block in re.findall(rf"<!-- tour: {name} -->\n```console\n(.*?)```", text, re.S):
         for line in block.rstrip("\n").split("\n"):
             if line.startswith("$ "):
                 found.append([line[2:], []])
@@ -90,12 +96,12 @@ def matches(expected, got):
     return re.fullmatch(pattern, "".join(line + "\n" for line in level(got))) is not None
 
 
-def tour(http, resp):
-    found = commands(read())
+def tour(tour_name, http, resp):
+    found = commands(read(), tour_name)
     results = run(found, http, resp)
     failed = len(found) != len(results) or not found
     for (command, expected), (got, _) in zip(found, results):
-        name = "tour: " + command.split("\n")[0][:70]
+        name = f"tour of {tour_name}: " + command.split("\n")[0][:70]
         if matches(expected, got):
             print(f"PASS {name}")
             continue
@@ -103,7 +109,7 @@ def tour(http, resp):
         print(f"FAIL {name}\n    expected:\n" + "".join(f"      {line}\n" for line in level(expected)) + "    got:\n"
               + "".join(f"      {line}\n" for line in level(got)), end="")
     if len(found) != len(results):
-        print(f"FAIL tour: {len(results)} of {len(found)} commands ran")
+        print(f"FAIL tour of {tour_name}: {len(results)} of {len(found)} commands ran")
     return failed
 
 
@@ -201,7 +207,7 @@ def text_itself():
 
 def main():
     arguments = [a for a in sys.argv[1:] if a != "--update"]
-    if arguments[:1] == ["tour"] and len(arguments) == 3:
+    if arguments[:1] == ["tour"] and len(arguments) == 4:
         return tour(*arguments[1:])
     if arguments[:1] == ["tables"] and len(arguments) == 2:
         return tables(arguments[1], "--update" in sys.argv)
