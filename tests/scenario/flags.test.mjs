@@ -333,6 +333,22 @@ test('a bad file is refused with line and column and the old flags stay', () => 
   assert.equal(await own.value('cache.ttl_seconds'), 300);
 }));
 
+test('a file that gives a flag another type than the environment is refused and names the variable', () => withServer({
+  flags: { n: 1 }, env: { FLAG_NEW_THING: 'a text' },
+}, async (own) => {
+  assert.equal(await own.value('new.thing'), 'a text');
+  own.write({ n: 2, 'new.thing': true });
+  const answer = await own.reload();
+  assert.equal(answer.status, 400);
+  assert.match(answer.json.error.message, /FLAG_NEW_THING \(flag new\.thing\): the flag is a boolean, the value is a string/);
+  assert.deepEqual([await own.value('n'), await own.value('new.thing')], [1, 'a text']);
+  const all = await once(own.address(), 'POST', '/admin/reload', { headers: own.bearer('admin') });
+  assert.equal(all.status, 400, all.body);
+  own.write({ n: 2, 'new.thing': 'other' });
+  await until('the good file', async () => await own.value('n') === 2);
+  assert.equal(await own.value('new.thing'), 'a text');
+}));
+
 test('a bad file refuses the start; a missing one too', async () => {
   const own = new FlagServer({ flags: '{"flags":{"a":\n nil}}' });
   const bad = await own.startRefused();
