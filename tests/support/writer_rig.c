@@ -189,8 +189,9 @@ int rig_try_settings(const struct rig *r, const char *yaml, struct pc_settings *
     int rc = pc_config_load(&options, &s->config, why);
     unlink(path);
     const struct pc_settings *first = r->default_settings;
+    const struct pc_settings *old = r->tables ? pc_tables_view(r->tables)->settings : first;
     if (rc == 0)
-        rc = pc_settings_compile(s, first ? first->config : s->config, first, 1, limit_key, why);
+        rc = pc_settings_compile(s, first ? first->config : s->config, old, 1, limit_key, why);
     if (rc < 0)
         rig_free_settings(s);
     else
