@@ -10,7 +10,7 @@ static unsigned quality_of(struct pc_bytes params)
     unsigned q = 0, unit = 1000;
     while (params.n && params.p[0] == ' ')
         params = pc_bytes_of(params.p + 1, params.n - 1);
-    if (params.n < 3 || (params.p[0] | 0x20) != 'q' || params.p[1] != '=')
+    if (params.n < 2 || (params.p[0] | 0x20) != 'q' || params.p[1] != '=')
         return 1000;
     for (size_t i = 2; i < params.n && unit; i++) {
         if (params.p[i] == '.' && i == 3)

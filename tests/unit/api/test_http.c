@@ -10,7 +10,7 @@
 
 #include <cmocka.h>
 
-#include "edge/api/call.h"
+#include "edge/api/endpoint.h"
 #include "edge/state/rcu.h"
 #include "support/fake_conn.h"
 
@@ -301,11 +301,50 @@ static void a_flood_of_bad_signatures_does_not_touch_known_tokens(void **state)
     mint_key_free(forger);
 }
 
+static void a_page_is_for_those_who_rather_have_it(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *accept;
+        bool html;
+    } cases[] = {
+        {"",                                                                false},
+        {"*/*",                                                             false},
+        {"application/json",                                                false},
+        {"text/html",                                                       true },
+        {"TEXT/HTML",                                                       true },
+        {"text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8", true },
+        {"text/html, */*",                                                  true },
+        {"application/json, text/html",                                     false},
+        {"text/html, application/json;q=0.9",                               true },
+        {"text/html;q=0.5, application/json;q=0.9",                         false},
+        {"text/html;q=0.5, */*",                                            false},
+        {"text/html;q=0",                                                   false},
+        {"text/html;q=0.001",                                               true },
+        {"text/html; q=1.0 , application/json ; q=0.999",                   true },
+        {"text/html;q=9",                                                   false},
+        {"text/html;level=1",                                               true },
+        {",,text/html,,",                                                   true },
+        {"text/htmlx, text/htm",                                            false},
+        {"text/html;q=",                                                    false},
+    };
+    for (size_t i = 0; i < PC_COUNT(cases); i++)
+        if (pc_accept_prefers_html(pc_bytes_str(cases[i].accept)) != cases[i].html)
+            fail_msg("%s", cases[i].accept);
+    assert_int_equal(200, ask("GET / HTTP/1.1\r\nHost: h\r\nAccept: text/html\r\n\r\n"));
+    assert_true(has("Content-Type: text/html; charset=utf-8\r\n") && has("Vary: Accept\r\n"));
+    assert_true(has("default-src 'none'; style-src 'unsafe-inline'") && has("<!DOCTYPE html>"));
+    assert_int_equal(200, ask("GET / HTTP/1.1\r\nHost: h\r\n\r\n"));
+    assert_true(has("Content-Type: application/json\r\n") && has("Vary: Accept\r\n"));
+    assert_true(has("default-src 'none'; frame-ancestors 'none'\r\n"));
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        TEST(a_page_is_for_those_who_rather_have_it),
         TEST(requests_do_not_depend_on_how_their_bytes_arrive),
         TEST(what_is_no_request_ends_the_connection),
         TEST(strangers_are_refused_before_their_large_body),
