@@ -619,6 +619,113 @@ static void a_cached_decision_allocates_nothing(void **state)
     assert_int_equal(allocations, before);
 }
 
+/* One route, one limit by subject, flags and an IP set on the way. */
+static const char whole_config[] =
+    "routes:\n"
+    "  - {name: orders, path: \"/orders/{id}\", methods: [GET], hosts: [\"*.example\"],\n"
+    "     scopes: [read], limits: [plenty], ip_sets: [near], flags: [cache.ttl_seconds]}\n"
+    "limit_policies:\n"
+    "  - {name: plenty, rate: 3000/min, key: [subject], algorithm: window}\n"
+    "ip_sets:\n"
+    "  - {name: near, default: deny, allow: [127.0.0.0/8]}\n";
+
+static void a_whole_decision_allocates_nothing(void **state)
+{
+    (void)state;
+    char text[RIG_TOKEN_MAX];
+    rig_install(&rig, whole_config);
+    rig_token(&rig, 0, "alice", "whole", NOW_S, ",\"sid\":\"s1\",\"scope\":\"read write\"", text);
+    snprintf(request, sizeof request,
+             "GET /v1/auth HTTP/1.1\r\nHost: h\r\nX-Forwarded-Uri: /orders/7?x=1\r\n"
+             "X-Forwarded-Method: GET\r\nX-Forwarded-Host: shop.example:443\r\n"
+             "Authorization: Bearer %s\r\n\r\n",
+             text);
+    struct pc_bytes bytes = pc_bytes_str(request);
+    assert_int_equal(200, ask(request)); /* now the token is in the cache */
+    unsigned long before = allocations;
+    for (unsigned i = 1; i < 3000; i++) {
+        conn.out_n = 0;
+        fake_conn_feed(&conn, bytes);
+        assert_int_equal(200, fake_conn_status(&conn));
+    }
+    assert_true(answer_has("X-Portcullis-Route: orders\r\n") &&
+                answer_has("X-Portcullis-Flags: {\"cache.ttl_seconds\":300}\r\n") &&
+                answer_has("X-RateLimit-Remaining: 0\r\n"));
+    /* Nor does the refusal by the limit. */
+    for (unsigned i = 0; i < 100; i++) {
+        conn.out_n = 0;
+        fake_conn_feed(&conn, bytes);
+        assert_int_equal(429, fake_conn_status(&conn));
+    }
+    assert_true(answer_has("RATE_LIMITED") && answer_has("Retry-After: "));
+    assert_int_equal(allocations, before);
+    rig_install(&rig, "");
+}
+
+/* What the gateway tells of the original request, and what is refused because it does not. */
+static void forward_auth_reads_the_original_request(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *path, *fields;
+        unsigned status;
+        const char *says;
+    } cases[] = {
+        {"/v1/auth",             "X-Forwarded-Uri: /a\r\nX-Forwarded-Method: PUT\r\n",                           200,
+         "X-Portcullis-Route: a-any"                                                                                                              },
+        {"/v1/auth",             "X-Forwarded-Uri: /a\r\nX-Forwarded-Method: GET\r\n",                           200,
+         "X-Portcullis-Route: a-get"                                                                                                              },
+        {"/v1/auth",             "X-Forwarded-Uri: /a\r\nX-Original-Method: HEAD\r\n",                           200,
+         "X-Portcullis-Route: a-get"                                                                                                              },
+        {"/v1/auth",             "X-Original-Uri: /b;x=1?q\r\nX-Forwarded-Method: GET\r\n",                      200,
+         "X-Portcullis-Route: b"                                                                                                                  },
+        {"/v1/auth",             "X-Original-Url: http://h.example/a\r\nX-Original-Method: GET\r\n",             200,
+         "X-Portcullis-Route: a-get"                                                                                                              },
+        {"/v1/auth",             "",                                                                             400, "ORIGINAL_REQUEST_MISSING"  },
+        {"/v1/auth",             "X-Forwarded-Uri: /a\r\n",                                                      400, "ORIGINAL_REQUEST_MISSING"  },
+        {"/v1/auth",             "X-Forwarded-Method: GET\r\n",                                                  400, "ORIGINAL_REQUEST_MISSING"  },
+ /* Two gateways' fields, one of them perhaps the client's. */
+        {"/v1/auth",             "X-Forwarded-Uri: /a\r\nX-Original-Uri: /b\r\nX-Forwarded-Method: GET\r\n",
+         400,                                                                                                         "ORIGINAL_REQUEST_AMBIGUOUS"},
+        {"/v1/auth",             "X-Forwarded-Uri: /a\r\nX-Original-Uri: /./a?x\r\nX-Forwarded-Method: GET\r\n",
+         200,                                                                                                         "X-Portcullis-Route: a-get" },
+        {"/v1/auth",             "X-Forwarded-Uri: /a\r\nX-Forwarded-Method: GET\r\nX-Original-Method: PUT\r\n",
+         400,                                                                                                         "ORIGINAL_REQUEST_AMBIGUOUS"},
+        {"/v1/auth",
+         "X-Forwarded-Uri: /a\r\nX-Forwarded-Method: GET\r\nX-Forwarded-Method: GET\r\n",                        400,
+         "ORIGINAL_REQUEST_AMBIGUOUS"                                                                                                             },
+        {"/v1/auth/nginx",       "",                                                                             403, "X-Portcullis-Status: 400"  },
+        {"/v1/auth/envoy/a",     "",                                                                             200, "X-Portcullis-Route: a-get" },
+        {"/v1/auth/envoy/c/d?x", "X-Forwarded-Uri: /a\r\n",                                                      401, "TOKEN_MISSING"             },
+    };
+    rig_install(&rig, "routes:\n"
+                      "  - {name: a-get, path: /a, methods: [GET], authentication: none}\n"
+                      "  - {name: a-any, path: /a, authentication: none}\n"
+                      "  - {name: b, path: /b, authentication: none}\n");
+    for (size_t i = 0; i < PC_COUNT(cases); i++) {
+        snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: h\r\n%s\r\n", cases[i].path,
+                 cases[i].fields);
+        unsigned status = ask(request);
+        if (status != cases[i].status || !answer_has(cases[i].says))
+            fail_msg("%s -> %s", request, (const char *)conn.out);
+    }
+    rig_install(&rig, "");
+}
+
+static void refusals_of_routes_have_their_challenge(void **state)
+{
+    (void)state;
+    rig_install(&rig, "routes:\n  - {name: a, path: \"\", scopes: [orders.read, orders.list]}\n");
+    snprintf(request, sizeof request,
+             "GET /v1/auth HTTP/1.1\r\nHost: h\r\nAuthorization: Bearer %s\r\n\r\n",
+             token("challenge"));
+    assert_int_equal(403, ask(request));
+    assert_true(answer_has("WWW-Authenticate: Bearer realm=\"portcullis\", "
+                           "error=\"insufficient_scope\"") &&
+                answer_has("scope=\"orders.read orders.list\"\r\n"));
+    rig_install(&rig, "");
+}
+
 /* Each setting a verdict rests on: changed, it must change the verdict of a token that is cached.
  */
 static void a_cached_verdict_dies_with_what_it_rested_on(void **state)
@@ -684,6 +791,9 @@ int main(void)
         TEST(a_failed_journal_is_told_and_decisions_go_on),
         TEST(broken_bodies_are_answered),
         TEST(a_cached_decision_allocates_nothing),
+        TEST(a_whole_decision_allocates_nothing),
+        TEST(forward_auth_reads_the_original_request),
+        TEST(refusals_of_routes_have_their_challenge),
         TEST(a_cached_verdict_dies_with_what_it_rested_on),
     };
     pc_rcu_thread_register();
