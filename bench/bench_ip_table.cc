@@ -17,6 +17,7 @@
 
 #include "edge/state/ip_list.h"
 #include "edge/state/ip_sets.h"
+#include "edge/state/registers.h"
 
 namespace
 {
@@ -149,27 +150,59 @@ void one_network_cached(benchmark::State &state)
     pc_ip_table_free(t);
 }
 
-/* What a decision calls: configured and (no) runtime rules of a set, with its default. */
-void sets_cached(benchmark::State &state)
+std::string list_of(const Rules &r, const char *tail)
 {
-    const Rules &r = rules(static_cast<size_t>(state.range(0)), kHot);
     std::string text;
     for (const pc_ip_rule &rule : r.v) {
-        char line[PC_CIDR_TEXT_MAX + 1];
+        char line[PC_CIDR_TEXT_MAX];
         pc_buf b = pc_buf_of(line, sizeof line);
         pc_cidr_format(&rule.cidr, &b);
-        pc_buf_char(&b, '\n');
-        text.append(line, b.len);
+        text.append("deny ").append(line, b.len).append(tail);
     }
+    return text;
+}
+
+pc_ip_configured *configured(const std::string &text)
+{
     pc_ip_set_source source{};
+    pc_ip_configured *c;
     source.name = "global";
     source.list = pc_bytes_of(text.data(), text.size());
     source.list_name = "bench";
-    pc_ip_configured *c;
+    if (pc_ip_configured_new(&source, 1, &c, nullptr))
+        std::abort();
+    return c;
+}
+
+/* What administrators added: hosts of 10.0.0.0/8. */
+pc_registers *runtime(size_t n)
+{
+    std::vector<std::string> keys(n);
+    std::vector<pc_register> rules(n);
+    pc_registers *r;
+    for (size_t i = 0; i < n; i++) {
+        keys[i] = "global 10." + std::to_string(i >> 16) + "." + std::to_string(i >> 8 & 255) +
+                  "." + std::to_string(i & 255) + "/32";
+        rules[i].key = pc_bytes_str(keys[i].c_str());
+        rules[i].value = PC_LIT("deny");
+        rules[i].actor = PC_LIT("token:operator");
+        rules[i].reason = PC_LIT("seen in logs");
+        rules[i].expires_at_ms = INT64_MAX;
+    }
+    if (pc_registers_merge(nullptr, rules.data(), n, 0, SIZE_MAX, &r))
+        std::abort();
+    return r;
+}
+
+/* What a decision calls: configured and runtime rules of a set, with its default. */
+void sets_cached(benchmark::State &state)
+{
+    const Rules &r = rules(static_cast<size_t>(state.range(0)), kHot);
+    pc_ip_configured *c = configured(list_of(r, "\n"));
+    pc_registers *added = runtime(static_cast<size_t>(state.range(1)));
     pc_ip_sets *s;
     pc_ip_match m;
-    if (pc_ip_configured_new(&source, 1, &c, nullptr) ||
-        pc_ip_sets_compile(c, nullptr, 0, &s, nullptr))
+    if (pc_ip_sets_compile(c, added, 0, &s, nullptr))
         std::abort();
     size_t i = 0, denied = 0;
     for (auto _ : state) {
@@ -179,32 +212,33 @@ void sets_cached(benchmark::State &state)
     benchmark::DoNotOptimize(denied);
     state.SetItemsProcessed(state.iterations());
     pc_ip_sets_free(s);
+    pc_registers_free(added);
+    pc_ip_configured_free(c);
+}
+
+/* What the writer does for each batch that adds or removes runtime rules. */
+void compile_runtime(benchmark::State &state)
+{
+    pc_ip_configured *c = configured("");
+    pc_registers *added = runtime(static_cast<size_t>(state.range(0)));
+    for (auto _ : state) {
+        pc_ip_sets *s;
+        if (pc_ip_sets_compile(c, added, 0, &s, nullptr))
+            std::abort();
+        pc_ip_sets_free(s);
+    }
+    state.SetItemsProcessed(state.iterations() * state.range(0));
+    pc_registers_free(added);
     pc_ip_configured_free(c);
 }
 
 /* From the text of a list file to the table, as on a reload. */
 void load_list(benchmark::State &state)
 {
-    const Rules &r = rules(static_cast<size_t>(state.range(0)), kHot);
-    std::string text;
-    for (const pc_ip_rule &rule : r.v) {
-        char line[PC_CIDR_TEXT_MAX + 32];
-        pc_buf b = pc_buf_of(line, sizeof line);
-        pc_buf_lit(&b, "deny ");
-        pc_cidr_format(&rule.cidr, &b);
-        pc_buf_lit(&b, " # seen in logs\n");
-        text.append(line, b.len);
-    }
-    pc_ip_set_source source{};
-    source.name = "global";
-    source.list = pc_bytes_of(text.data(), text.size());
-    source.list_name = "bench";
-    for (auto _ : state) {
-        pc_ip_configured *c;
-        if (pc_ip_configured_new(&source, 1, &c, nullptr))
-            std::abort();
-        pc_ip_configured_free(c);
-    }
+    std::string text =
+        list_of(rules(static_cast<size_t>(state.range(0)), kHot), " # seen in logs\n");
+    for (auto _ : state)
+        pc_ip_configured_free(configured(text));
     state.SetItemsProcessed(state.iterations() * state.range(0));
 }
 
@@ -266,7 +300,9 @@ void map_cached(benchmark::State &state)
 BENCHMARK(table_cached)->Arg(10)->Arg(10000)->Arg(1000000);
 BENCHMARK(table_cold)->Arg(1000000);
 BENCHMARK(one_network_cached)->Arg(1000000);
-BENCHMARK(sets_cached)->Arg(10)->Arg(10000)->Arg(1000000);
+BENCHMARK(sets_cached)->Args({10, 0})->Args({10000, 0})->Args({1000000, 0});
+BENCHMARK(sets_cached)->Args({1000000, 1000})->Args({1000000, 65536});
+BENCHMARK(compile_runtime)->Arg(10)->Arg(1000)->Arg(65536)->Unit(benchmark::kMicrosecond);
 BENCHMARK(linear_cached)->Arg(10)->Arg(10000);
 BENCHMARK(map_cached)->Arg(10)->Arg(10000)->Arg(1000000);
 BENCHMARK(load_list)->Arg(10000)->Arg(1000000)->Unit(benchmark::kMillisecond);
