@@ -14,11 +14,13 @@
 #define FLAG_REGISTERS_MAX    (2u * PC_FLAG_RUNTIME_MAX)
 #define IP_RULE_REGISTERS_MAX (2u * PC_IP_RUNTIME_RULES_MAX)
 
-/* An expired IP rule stays in the snapshots for a minute: a small step back of the clock must not
+/* An expired IP rule stays in the snapshots for a while: a small step back of the clock must not
  * find it gone. */
+#define IP_LINGER_MS (60 * 1000)
+
 static int64_t ip_expired_before(const struct pc_writer *w)
 {
-    return pc_writer_wall(w) - 60 * 1000;
+    return pc_writer_wall(w) - IP_LINGER_MS;
 }
 
 struct pc_register pc_rules_register(const struct pc_change *c)
@@ -150,6 +152,21 @@ int pc_rules_compile(struct pc_writer *w, struct pc_parts *parts, struct pc_why 
     else
         parts->flags = flags;
     return rc;
+}
+
+void pc_rules_tick(struct pc_writer *w)
+{
+    struct pc_rules *r = &w->rules;
+    struct pc_parts parts = {0};
+    const struct pc_ip_sets *now = pc_tables_view(w->tables)->ip_sets;
+    /* Twice the time, so that rules that expire one by one are taken out together. */
+    if (pc_ip_sets_next_expiry_ms(now) >= ip_expired_before(w) - IP_LINGER_MS)
+        return;
+    /* Without memory they stay: they decide nothing. */
+    if (pc_writer_reserve_view(w) == 0 &&
+        pc_ip_sets_compile(r->ip_configured, r->ip_rules, ip_expired_before(w), &parts.ip_sets,
+                           NULL) == 0)
+        pc_writer_publish(w, &parts);
 }
 
 /* ---- into a snapshot ---- */

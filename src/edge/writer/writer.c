@@ -408,6 +408,7 @@ static void tick(struct pc_writer *w, int64_t mono_ns)
     w->next_tick_ns = mono_ns + PC_WRITER_TICK_MS * INT64_C(1000000);
     check_clock(w, wall_ms, mono_ns);
     reap(w);
+    pc_rules_tick(w);
     pc_background_collect(w);
     maybe_snapshot(w, wall_ms);
     publish_gauges(w);

@@ -190,6 +190,8 @@ int pc_rules_merge(struct pc_writer *w, enum pc_kind kind, const struct pc_regis
                    size_t n);
 /* Compiles both from what is in effect. */
 int pc_rules_compile(struct pc_writer *w, struct pc_parts *parts, struct pc_why *why);
+/* Now and then, when ready: takes IP rules that expired out of the view. */
+void pc_rules_tick(struct pc_writer *w);
 /* All registers that survive a restart as encoded Changes, each after its 32-bit length. */
 int pc_rules_encode(const struct pc_writer *w, uint8_t **ret_bytes, size_t *ret_n);
 struct pc_register pc_rules_register(const struct pc_change *c);

@@ -110,6 +110,36 @@ static void an_ephemeral_value_ends_with_the_process_and_the_durable_one_is_back
     }
 }
 
+static uint64_t runtime_rules(void)
+{
+    struct pc_ip_sets_stats stats;
+    pc_ip_sets_read_stats(pc_tables_view(rig.tables)->ip_sets, &stats);
+    return stats.runtime_rules;
+}
+
+static void an_expired_ip_rule_leaves_the_view_by_itself(void **state)
+{
+    struct pc_change c = {.kind = PC_KIND_IP_RULE,
+                          .op = PC_OP_SET,
+                          .id = PC_LIT("global 192.0.2.1/32"),
+                          .value = PC_LIT("deny"),
+                          .expires_at_ms = rig.wall_ms + 1000};
+    (void)state;
+    rig_run(&rig, rig_job(&c, 1), NULL);
+    rig_run(&rig, set(PC_KIND_IP_RULE, "global 192.0.2.2/32", "deny", false), NULL);
+    assert_true(denied(1) && denied(2));
+    rig_pass(&rig, 1000);
+    rig_settle(&rig);
+    assert_true(!denied(1) && denied(2)); /* expired, though still there */
+    assert_int_equal(runtime_rules(), 2);
+    rig_pass(&rig, 180 * 1000);
+    rig_settle(&rig);
+    assert_int_equal(runtime_rules(), 1);
+    assert_true(!denied(1) && denied(2));
+    reopen(true);
+    assert_int_equal(runtime_rules(), 1);
+}
+
 static void many_settings_are_replayed(void **state)
 {
     (void)state;
@@ -176,6 +206,7 @@ int main(void)
         TEST(a_flag_is_published_with_its_acknowledgement),
         TEST(settings_survive_a_crash_and_a_snapshot),
         TEST(an_ephemeral_value_ends_with_the_process_and_the_durable_one_is_back),
+        TEST(an_expired_ip_rule_leaves_the_view_by_itself),
         TEST(many_settings_are_replayed),
         TEST(a_note_changes_nothing_but_is_a_record),
         TEST(a_new_flag_file_stands_below_runtime_values),
