@@ -66,6 +66,8 @@ test('every call that changes something has one line: who, what, from where, in 
     const one = await ask(id, 'POST', pathName, undefined, 'admin');
     assert.deepEqual(one.changes, [{ op: 'note', kind: 'admin', id: action, value: { status: 200 } }]);
   }
+  const reset = await ask('a-10', 'DELETE', '/v1/limits/ip/192.0.2.7', undefined, 'operator');
+  assert.deepEqual([reset.changes[0].id, reset.changes[0].value.policy], ['limit_reset', 'ip']);
   const refused = await call(server, 'POST', '/admin/reload', { role: 'operator', headers: { 'X-Request-ID': 'a-9' } });
   assert.equal(refused.status, 403);
   await assertWhole(server);

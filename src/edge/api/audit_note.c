@@ -135,6 +135,52 @@ void pc_audit_note(struct pc_call *call, const char *action, struct pc_bytes det
         conclude(&n, call, rc);
 }
 
+void pc_note_reply_object(struct pc_call *call, unsigned status, struct pc_bytes object,
+                          bool audited)
+{
+    static const char unaudited[] = ",\"audited\":false}\n";
+    struct pc_buf b = pc_call_scratch(call);
+    while (!audited && object.n && object.p[object.n - 1] != '}')
+        object.n--; /* a newline */
+    if (audited || object.n == 0 || object.n + sizeof unaudited > PC_WORKER_SCRATCH_BYTES) {
+        pc_call_reply_json(call, status, object);
+        return;
+    }
+    pc_buf_put(&b, object.p, object.n - 1);
+    pc_buf_str(&b, unaudited);
+    pc_call_reply_json(call, status, pc_bytes_of(b.p, b.len));
+}
+
+struct kept_answer {
+    size_t n;
+    uint8_t object[];
+};
+
+static void reply_kept(struct pc_call *call, bool audited, void *arg)
+{
+    struct kept_answer *a = arg;
+    if (call)
+        pc_note_reply_object(call, 200, pc_bytes_of(a->object, a->n), audited);
+    free(a);
+}
+
+void pc_audit_note_reply(struct pc_call *call, const char *action, struct pc_bytes object)
+{
+    struct kept_answer *a = malloc(sizeof *a + object.n);
+    if (!a) {
+        tell_unaudited(&(struct note){.action = action}, -ENOMEM);
+        pc_note_reply_object(call, 200, object, false);
+        return;
+    }
+    a->n = object.n;
+    memcpy(a->object, object.p, object.n);
+    size_t n = object.n;
+    while (n && object.p[n - 1] == '\n')
+        n--;
+    pc_audit_note(call, action, pc_bytes_of(a->object, n <= PC_NOTE_DETAIL_MAX ? n : 0), PC_LIT(""),
+                  reply_kept, a);
+}
+
 void pc_audit_note_later(struct pc_worker *w, const struct pc_note_origin *origin,
                          const char *action, struct pc_bytes detail, struct pc_bytes reason,
                          pc_note_then *then, void *arg)

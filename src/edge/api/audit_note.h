@@ -37,16 +37,17 @@ typedef void pc_note_then(struct pc_call *call, bool audited, void *arg);
 void pc_audit_note(struct pc_call *call, const char *action, struct pc_bytes detail,
                    struct pc_bytes reason, pc_note_then *then, void *arg);
 
+/* The same for a handler whose answer is 200 and this JSON object (at most PC_WORKER_SCRATCH_BYTES
+ * less 64), which also is the detail, as far as it is short enough. */
+void pc_audit_note_reply(struct pc_call *call, const char *action, struct pc_bytes object);
+
 /* The same when the call may have gone meanwhile: `call` is parked or NULL. */
 void pc_audit_note_later(struct pc_worker *w, const struct pc_note_origin *origin,
                          const char *action, struct pc_bytes detail, struct pc_bytes reason,
                          pc_note_then *then, void *arg);
 
-/* What then() puts into a JSON answer: ",\"audited\":false", or nothing. */
-static inline void pc_note_write(struct pc_buf *b, bool audited)
-{
-    if (!audited)
-        pc_buf_lit(b, ",\"audited\":false");
-}
+/* Replies with a JSON object, to which ",\"audited\":false" is added where that is so. */
+void pc_note_reply_object(struct pc_call *call, unsigned status, struct pc_bytes object,
+                          bool audited);
 
 #endif

@@ -8,6 +8,7 @@
 
 #include <stdlib.h>
 
+#include "edge/api/audit_note.h"
 #include "edge/api/decision_codes.h"
 #include "edge/api/endpoint.h"
 #include "edge/api/offload.h"
@@ -191,7 +192,7 @@ void pc_handle_limit_reset(struct pc_call *call)
     pc_buf_json_str(&b, q.charge.key);
     pc_buf_fmt(&b, ",\"reset\":%s}\n", known ? "true" : "false");
     PC_ASSERT(!b.overflow);
-    pc_call_reply_json(call, 200, pc_bytes_of(b.p, b.len));
+    pc_audit_note_reply(call, "limit_reset", pc_bytes_of(b.p, b.len));
 }
 
 /* ---- top ---- */

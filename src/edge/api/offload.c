@@ -101,30 +101,13 @@ static void reply(struct pc_call *call, const struct pc_errand *e)
         pc_call_reply(call, &r);
 }
 
-/* Says in a JSON object that what it tells of was not audited. */
-static void reply_unaudited(struct pc_call *call, const struct pc_errand *e)
-{
-    struct pc_buf b = pc_call_scratch(call);
-    size_t n = e->body_n;
-    while (n && e->body[n - 1] != '}')
-        n--;
-    if (e->code || n == 0 || n + 64 > PC_WORKER_SCRATCH_BYTES) {
-        reply(call, e);
-        return;
-    }
-    pc_buf_put(&b, e->body, n - 1);
-    pc_note_write(&b, false);
-    pc_buf_lit(&b, "}\n");
-    pc_call_reply_json(call, e->status, pc_bytes_of(b.p, b.len));
-}
-
 static void noted(struct pc_call *call, bool audited, void *arg)
 {
     struct pc_errand *e = arg;
-    if (call && audited)
+    if (call && (audited || e->code))
         reply(call, e);
     else if (call)
-        reply_unaudited(call, e);
+        pc_note_reply_object(call, e->status, pc_bytes_of(e->body, e->body_n), false);
     errand_free(e);
 }
 

@@ -428,7 +428,10 @@ static void put_due_gap(struct pc_audit *a, int64_t wall_ms)
 /* Derives about a buffer's worth; *ret_more: there may be more. */
 static int derive_some(struct pc_audit *a, int64_t wall_ms, bool *ret_more)
 {
-    size_t produced = 0;
+    size_t produced = 0, most = PC_AUDIT_BUFFER_BYTES;
+    /* Up to the size of a file, as far as batches allow. */
+    if (a->written.offset < a->o.file_bytes)
+        most = (size_t)pc_min_u64(most, a->o.file_bytes - a->written.offset);
     put_due_gap(a, wall_ms);
     for (;;) {
         struct pc_tail_batch b;
@@ -445,7 +448,7 @@ static int derive_some(struct pc_audit *a, int64_t wall_ms, bool *ret_more)
         if (rc < 0)
             return rc;
         produced += a->out_n > before ? a->out_n - before : PC_AUDIT_BUFFER_BYTES;
-        if (produced >= PC_AUDIT_BUFFER_BYTES) {
+        if (produced >= most) {
             *ret_more = true;
             break;
         }
