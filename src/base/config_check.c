@@ -272,6 +272,26 @@ static int check_rules(const struct pc_config *c, struct pc_why *why)
     return err;
 }
 
+/* A rate where the configuration has the text of one. What a policy makes of it is checked where it
+ * is compiled. */
+static int check_rate(const char *text, struct pc_why *said)
+{
+    struct pc_rate rate;
+    return pc_rate_parse(pc_bytes_str(text), &rate, said);
+}
+
+static int check_rates(const struct pc_config *c, struct pc_why *why)
+{
+    struct pc_why said;
+    for (unsigned i = 0; i < c->limit_policy_count; i++)
+        if (check_rate(c->limit_policies[i].rate, &said))
+            return refuse(why, "limit_policies", i, "rate", said.text, c->limit_policies[i].rate);
+    if (check_rate(c->admin.failed_credentials, &said))
+        return pc_fail(why, -EINVAL, "admin.failed_credentials: %s: %s", said.text,
+                       c->admin.failed_credentials);
+    return 0;
+}
+
 /* The policies that exist without any configuration; attached to nothing. */
 static const struct {
     const char *name, *rate, *algorithm, *fail_mode;
@@ -419,5 +439,7 @@ int pc_config_derive(struct pc_config_loader *l)
         err = add_shipped_policies(l);
     if (!err)
         err = check_rules(c, l->why);
+    if (!err)
+        err = check_rates(c, l->why);
     return err ? err : derive_tokens_file(l);
 }

@@ -5,8 +5,9 @@ says where an answer differs from what the policy's definition demands.
 
 It shares no formula with the C code. A policy is defined here by its history alone:
 
-    gcra     every admitted cost c adds c tokens of debt; debt melts at one token per interval
-             (exact fractions); a cost passes when the debt with it is at most the burst
+    gcra     every admitted cost c adds c intervals of debt, which melts as time passes; a cost
+             passes when the debt with it is at most burst intervals. What was taken by one rule
+             counts for another of the same key: strict mode may change in the middle
     window   costs are kept in a list by period; a cost passes when the costs of this period, what
              the previous period's still weigh (rounded up), and it, are at most the count
 
@@ -26,36 +27,42 @@ NEVER = -1
 class Gcra:
     def __init__(self, count, period, burst):
         self.limit = burst
-        self.interval = Fraction(-(-period // count))
-        self.events = []  # (when, tokens): admitted, oldest first
+        self.interval = -(-period // count)
+
+    def event(self, now, cost):
+        return (now, cost * self.interval)
 
     def debt(self, events, now):
-        debt, last = Fraction(0), None
-        for when, tokens in events:
+        """Of admitted (when, how much) in the order they came."""
+        debt, last = 0, None
+        for when, added in events:
             if last is not None:
-                debt = max(Fraction(0), debt - (when - last) / self.interval)
-            debt, last = debt + tokens, when
-        return Fraction(0) if last is None else max(Fraction(0), debt - (now - last) / self.interval)
+                debt = max(0, debt - (when - last))
+            debt, last = debt + added, when
+        return 0 if last is None else max(0, debt - (now - last))
 
     def forget(self, events, now):
         return [] if self.debt(events, now) == 0 else events
 
     def passes(self, events, cost, now):
-        return self.debt(events, now) + cost <= self.limit
+        return self.debt(events, now) + cost * self.interval <= self.limit * self.interval
 
     def remaining(self, events, now):
-        return max(0, (self.limit - self.debt(events, now)).__floor__())
+        return max(0, self.limit - Fraction(self.debt(events, now), self.interval).__ceil__())
 
     def clean(self, events, now):
         return self.debt(events, now) == 0
 
     def horizon(self):
-        return 4 * self.interval * (self.limit + 1)
+        return 16 * self.interval * (self.limit + 1)
 
 
 class Window:
     def __init__(self, count, period, _burst):
         self.limit, self.period = count, period
+
+    def event(self, now, cost):
+        return (now, cost)
 
     def used(self, events, now):
         index, elapsed = divmod(now, self.period)
@@ -102,7 +109,7 @@ class Checker:
         allowed = rule.passes(events, cost, now)
         retry = 0 if allowed else first_time(lambda t: rule.passes(events, cost, t), now, rule.horizon())
         if kind == "take" and allowed and cost:
-            events = events + [(now, cost)]
+            events = events + [rule.event(now, cost)]
         self.keys[key] = events
         reset = first_time(lambda t: rule.clean(events, t), now, rule.horizon())
         return [int(allowed), rule.limit, rule.remaining(events, now), reset, retry]

@@ -28,11 +28,12 @@ struct key {
     unsigned rule;
     bool taken; /* the last thing that happened to it was an admitted take */
     struct pc_limit_result last;
+    const struct pc_limit_rule *by; /* the rule that gave it */
 };
 
 struct rig {
     FILE *model;
-    struct pc_limit_rule rules[RULES];
+    struct pc_limit_rule rules[2 * RULES]; /* and in strict mode */
     struct pc_limit_table *table[RULES];
     struct pc_limit_counters counters;
     struct key keys[KEYS];
@@ -60,10 +61,10 @@ static void make_rule(struct rig *g, unsigned i)
     enum pc_limit_algorithm algorithm = i % 2 ? PC_LIMIT_WINDOW : PC_LIMIT_GCRA;
     int64_t burst = algorithm == PC_LIMIT_GCRA && rng() % 2 ? 1 + (int64_t)(rng() % 40) : 0;
     assert_int_equal(pc_limit_rule_set(&g->rules[i], algorithm, &rate, burst, true, NULL), 0);
-    if (rng() % 3 == 0)
-        g->rules[i] = pc_limit_rule_halved(&g->rules[i]);
+    g->rules[i + RULES] = pc_limit_rule_halved(&g->rules[i]);
     assert_int_equal(pc_limits_new(KEYS * 8, &g->table[i]), 0);
     say_rule(g, i);
+    say_rule(g, i + RULES);
 }
 
 /* Time in steps of all sizes: within a token, a burst, a window, or long after; often to the very
@@ -88,7 +89,8 @@ static void pass_time(struct rig *g, const struct key *k)
 static void decide(struct rig *g, unsigned i)
 {
     struct key *k = &g->keys[i];
-    const struct pc_limit_rule *rule = &g->rules[k->rule];
+    bool strict = rng() % 4 == 0;
+    const struct pc_limit_rule *rule = &g->rules[k->rule + (strict ? RULES : 0)];
     bool peek = rng() % 5 == 0;
     int64_t cost = rng() % 3 ? 1 : (int64_t)(rng() % (uint64_t)(rule->burst + 2));
     if (peek)
@@ -98,9 +100,10 @@ static void decide(struct rig *g, unsigned i)
                                             &g->counters, &k->last),
                              PC_TAKE_NO_ROOM);
     k->taken = !peek && k->last.allowed && cost > 0;
+    k->by = rule;
     int64_t retry_ns = k->last.retry_after_ns;
     fprintf(g->model, "%s %u %u %lld %lld = %d %lld %lld %lld %lld\n", peek ? "peek" : "take",
-            k->rule, i, (long long)cost, (long long)g->now_ns, k->last.allowed,
+            (unsigned)(rule - g->rules), i, (long long)cost, (long long)g->now_ns, k->last.allowed,
             (long long)k->last.limit, (long long)k->last.remaining, (long long)k->last.reset_ns,
             (long long)(retry_ns == PC_LIMIT_NEVER ? -1 : retry_ns));
 }
@@ -110,7 +113,7 @@ static void step(struct rig *g)
     unsigned i = (unsigned)(rng() % KEYS);
     struct key *k = &g->keys[i];
     if (k->taken && rng() % 4 == 0) {
-        pc_limits_give_back(g->table[k->rule], &g->rules[k->rule], fp_of(i), &k->last);
+        pc_limits_give_back(g->table[k->rule], k->by, fp_of(i), &k->last);
         fprintf(g->model, "back %u\n", i);
         k->taken = false;
     } else if (rng() % 200 == 0) {
