@@ -4,7 +4,7 @@
 // that counts outlive a reload.
 import assert from 'node:assert/strict';
 import { after, before, test } from 'node:test';
-import { Server } from './lib/server.mjs';
+import { cli, Server } from './lib/server.mjs';
 import { once } from './lib/wire.mjs';
 
 let server;
@@ -116,6 +116,29 @@ test('an operator resets a key; a gateway may not', async () => {
   assert.equal(done.json.reset, true);
   assert.equal((await reset('ip', '198.51.100.9')).json.reset, false);
   assert.equal((await take('ip', '198.51.100.9')).json.remaining, 2);
+});
+
+test('a reset is on record', async () => {
+  const own = await Server.start();
+  const answer = await once(own.address(), 'DELETE', '/v1/limits/login/alice', { headers: own.bearer('operator') });
+  assert.equal(answer.status, 200);
+  assert.equal(answer.json.audited, undefined);
+  await own.stop();
+  const dump = await cli(['journal', 'dump'], { env: { PORTCULLIS_DATA_DIR: own.dataDir } });
+  assert.match(dump.stdout, /limit_reset/);
+  assert.match(dump.stdout, /alice/);
+});
+
+test('strict mode halves every limit at once', async () => {
+  const flag = (value) => once(server.address(), 'POST', '/flags/api.rate_limit_strict', { body: { value }, headers: server.bearer('operator') });
+  await take('api', 'strict', { cost: 1 });
+  assert.equal((await flag(true)).status, 200);
+  const strict = await peek('api', 'strict');
+  assert.equal(strict.json.limit, 2);
+  assert.equal(strict.json.remaining, 1); // the debt is a time: 6 minutes, and a token takes 12 now
+  assert.equal(header(strict, 'RateLimit-Policy'), '"api";q=2;w=1440');
+  assert.equal((await flag(false)).status, 200);
+  assert.equal((await peek('api', 'strict')).json.limit, 5);
 });
 
 test('an address is one key in any notation, an IPv6 one by its first half', async () => {
