@@ -195,12 +195,20 @@ void pc_limit_evaluate(const struct pc_limit_rule *rule, uint64_t *state, int64_
     *ret_result = r;
 }
 
+static bool weighs_nothing(const struct pc_limit_rule *rule, uint64_t state, int64_t now_ns)
+{
+    struct window w = window_at(rule, state, now_ns);
+    return w.now == 0 && w.before == 0;
+}
+
+/* A window is looked at from both ends of what clocks may differ by: from the early end alone, one
+ * that a faster clock has just begun is two ahead, which no longer looks like one of ours. */
 bool pc_limit_is_idle(const struct pc_limit_rule *rule, uint64_t state, int64_t now_ns)
 {
     if (rule->algorithm == PC_LIMIT_GCRA)
         return (int64_t)state <= now_ns - PC_LIMIT_SKEW_NS || state == 0;
-    struct window w = window_at(rule, state, pc_max_i64(now_ns - PC_LIMIT_SKEW_NS, 0));
-    return w.now == 0 && w.before == 0;
+    return weighs_nothing(rule, state, pc_max_i64(now_ns - PC_LIMIT_SKEW_NS, 0)) &&
+           weighs_nothing(rule, state, now_ns);
 }
 
 int64_t pc_limit_owed(const struct pc_limit_rule *rule, uint64_t state, int64_t now_ns)

@@ -325,6 +325,23 @@ static void a_window_is_idle_when_neither_counter_weighs(void **state)
     pc_limits_free(g.table);
 }
 
+/* A second is the shortest window and as much as clocks may differ: one that a faster clock has
+ * just begun is not taken for an old one. */
+static void a_window_that_a_faster_clock_began_is_not_idle(void **state)
+{
+    (void)state;
+    struct pc_limit_rule rule = rule_of(PC_LIMIT_WINDOW, "2/s", 0, true);
+    struct rig g = rig_of(1);
+    uint64_t key = 1;
+    int64_t begin_ns = 1000 * S;
+    struct pc_limit_shape shape = pc_limits_shape(g.table);
+    for (; key <= shape.slots; key++)
+        assert_int_equal(take(&g, &rule, key, 2, begin_ns + MS), PC_TAKE_ALLOWED);
+    assert_int_equal(take(&g, &rule, key, 1, begin_ns - MS), PC_TAKE_NO_ROOM);
+    assert_int_equal(g.counters.evicted_idle, 0);
+    pc_limits_free(g.table);
+}
+
 enum { VICTIMS = 300, ATTACKS = 200000 };
 
 /* A flood of fresh keys against keys that have used so much; how many of those still count. */
@@ -408,6 +425,7 @@ int main(void)
         cmocka_unit_test(a_table_holds_its_keys_in_24_bytes_each),
         cmocka_unit_test(entries_that_owe_nothing_make_room_first),
         cmocka_unit_test(a_window_is_idle_when_neither_counter_weighs),
+        cmocka_unit_test(a_window_that_a_faster_clock_began_is_not_idle),
         cmocka_unit_test(a_flood_of_fresh_keys_frees_nobody_above_half_a_burst),
         cmocka_unit_test(a_flood_pushes_out_its_own_keys_before_those_that_used_more),
         cmocka_unit_test(a_policy_that_fails_closed_pushes_out_nobody),
