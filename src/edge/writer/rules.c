@@ -8,8 +8,12 @@
 
 #include "edge/writer/writer_private.h"
 
-/* How long a removal is remembered: nothing older arrives after that. */
+/* How long a removal, or a rule that has expired, is remembered: nothing older arrives after that.
+ */
 #define FORGET_MS (INT64_C(30) * 24 * 3600 * 1000)
+/* … and at least, when there is no room for more: whoever bans addresses for minutes at a time
+ * would otherwise fill everything with rules that are long over. */
+#define FORGET_EARLY_MS (INT64_C(3600) * 1000)
 /* Registers of a kind: what may be in effect, and as many removals. */
 #define FLAG_REGISTERS_MAX    (2u * PC_FLAG_RUNTIME_MAX)
 #define IP_RULE_REGISTERS_MAX (2u * PC_IP_RUNTIME_RULES_MAX)
@@ -45,6 +49,13 @@ static struct pc_registers **registers_of(struct pc_rules *r, enum pc_kind kind)
     return kind == PC_KIND_FLAG ? &r->flag_values : &r->ip_rules;
 }
 
+/* Forgetting is for ever, so it goes by a clock that did not step; INT64_MIN: nothing is. */
+static int64_t forget_before(const struct pc_writer *w, int64_t age_ms)
+{
+    int64_t seen_ms = pc_clock_guard_expired_before(&w->clock);
+    return seen_ms == INT64_MIN ? INT64_MIN : seen_ms - age_ms;
+}
+
 /* The registers of a kind with the batch's Changes merged in. */
 static int draft_registers(struct pc_writer *w, enum pc_kind kind, uint32_t count, size_t max,
                            struct pc_registers **ret_draft)
@@ -58,8 +69,10 @@ static int draft_registers(struct pc_writer *w, enum pc_kind kind, uint32_t coun
             if (w->batch[i]->items[k].change.kind == kind)
                 changes[n++] = pc_rules_register(&w->batch[i]->items[k].change);
     PC_ASSERT(n == count);
-    int rc = pc_registers_merge(*registers_of(&w->rules, kind), changes, n,
-                                pc_writer_wall(w) - FORGET_MS, max, ret_draft);
+    const struct pc_registers *old = *registers_of(&w->rules, kind);
+    int rc = pc_registers_merge(old, changes, n, forget_before(w, FORGET_MS), max, ret_draft);
+    if (rc == PC_E_FULL)
+        rc = pc_registers_merge(old, changes, n, forget_before(w, FORGET_EARLY_MS), max, ret_draft);
     free(changes);
     return rc;
 }
@@ -130,8 +143,8 @@ int pc_rules_merge(struct pc_writer *w, enum pc_kind kind, const struct pc_regis
                    size_t n)
 {
     struct pc_registers **current = registers_of(&w->rules, kind), *merged;
-    int rc =
-        pc_registers_merge(*current, changes, n, pc_writer_wall(w) - FORGET_MS, SIZE_MAX, &merged);
+    /* Whether the clock is right is not known yet. */
+    int rc = pc_registers_merge(*current, changes, n, INT64_MIN, SIZE_MAX, &merged);
     if (rc < 0)
         return rc;
     pc_registers_free(*current);

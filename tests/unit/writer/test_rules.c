@@ -158,6 +158,78 @@ static void many_settings_are_replayed(void **state)
     }
 }
 
+/* So many rules as one job takes, from 10.<from>.0.0 on, that end in a minute. */
+static int ban_for_a_minute(unsigned from)
+{
+    static char ids[PC_JOB_CHANGES_MAX][32];
+    static struct pc_change changes[PC_JOB_CHANGES_MAX];
+    for (unsigned i = 0; i < PC_JOB_CHANGES_MAX; i++) {
+        unsigned host = from * PC_JOB_CHANGES_MAX + i;
+        snprintf(ids[i], sizeof ids[i], "global 10.%u.%u.%u/32", host >> 16, host >> 8 & 255,
+                 host & 255);
+        changes[i] = (struct pc_change){.kind = PC_KIND_IP_RULE,
+                                        .op = PC_OP_SET,
+                                        .id = pc_bytes_str(ids[i]),
+                                        .value = PC_LIT("deny"),
+                                        .expires_at_ms = rig.wall_ms + 60000};
+    }
+    return rig_run(&rig, rig_job(changes, PC_JOB_CHANGES_MAX), NULL);
+}
+
+static void pass_hours(unsigned n)
+{
+    for (unsigned i = 0; i < n * 60; i++) {
+        rig_pass(&rig, 60000);
+        pc_writer_turn(rig.w);
+    }
+}
+
+static void step_days(int n)
+{
+    rig_step(&rig, n * INT64_C(86400000));
+    pc_writer_turn(rig.w);
+}
+
+/* Whoever bans addresses for minutes at a time is never full of bans that are long over. */
+static void bans_that_are_over_make_room(void **state)
+{
+    (void)state;
+    const unsigned jobs = PC_IP_RUNTIME_RULES_MAX / PC_JOB_CHANGES_MAX;
+    rig.options.segment_bytes = 2u << 20; /* a job goes into one segment */
+    reopen(false);
+    for (unsigned job = 0; job < 3 * jobs; job++) {
+        assert_int_equal(ban_for_a_minute(job), 0);
+        if (job % jobs == jobs - 1)
+            pass_hours(2);
+    }
+    assert_int_equal(
+        rig_run(&rig, set(PC_KIND_IP_RULE, "global 192.0.2.0/24", "deny", false), NULL), 0);
+    assert_true(denied(1));
+}
+
+/* A clock that was set forward for a moment ends no ban for good. */
+static void what_a_clock_set_forward_ended_is_back_with_it(void **state)
+{
+    (void)state;
+    struct pc_change ban = {.kind = PC_KIND_IP_RULE,
+                            .op = PC_OP_SET,
+                            .id = PC_LIT("global 192.0.2.0/24"),
+                            .value = PC_LIT("deny"),
+                            .expires_at_ms = rig.wall_ms + 10 * INT64_C(86400000)};
+    assert_int_equal(rig_run(&rig, rig_job(&ban, 1), NULL), 0);
+    pass_hours(1);
+    step_days(100);
+    rig_run(&rig, set(PC_KIND_IP_RULE, "global 198.51.100.0/24", "deny", false), NULL);
+    assert_false(denied(1));
+    step_days(-100);
+    for (int crash = 1; crash >= 0; crash--) {
+        rig_run(&rig, set(PC_KIND_IP_RULE, "global 203.0.113.0/24", "deny", false), NULL);
+        assert_true(denied(1));
+        reopen(crash);
+        assert_true(denied(1));
+    }
+}
+
 static void a_note_changes_nothing_but_is_a_record(void **state)
 {
     (void)state;
@@ -208,6 +280,8 @@ int main(void)
         TEST(an_ephemeral_value_ends_with_the_process_and_the_durable_one_is_back),
         TEST(an_expired_ip_rule_leaves_the_view_by_itself),
         TEST(many_settings_are_replayed),
+        TEST(bans_that_are_over_make_room),
+        TEST(what_a_clock_set_forward_ended_is_back_with_it),
         TEST(a_note_changes_nothing_but_is_a_record),
         TEST(a_new_flag_file_stands_below_runtime_values),
     };
