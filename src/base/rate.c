@@ -8,7 +8,7 @@ struct unit {
 };
 
 /* The first name of a length of time is the one that is written; from the longest to the shortest,
- * so that the first that divides a period is the shortest text. */
+ * so that the first that divides a period gives the smallest number. */
 static const struct unit units[] = {
     {"d",      INT64_C(86400000000000)},
     {"day",    INT64_C(86400000000000)},

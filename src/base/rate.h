@@ -31,7 +31,7 @@ struct pc_rate {
 /* 0, or -EINVAL / -ERANGE with words about what is wrong in why (may be NULL). */
 int pc_rate_parse(struct pc_bytes text, struct pc_rate *ret_rate, struct pc_why *why);
 
-/* The shortest text that parses to the same rate: "10/15min". */
+/* The usual text of the rate, in its largest whole unit: "10/15min". */
 void pc_rate_format(const struct pc_rate *rate, struct pc_buf *b);
 
 #ifdef __cplusplus
