@@ -399,7 +399,7 @@ static enum pc_limit_outcome outcome_without_room(unsigned fail_mode, bool shado
     row->shadow = shadow;
     compile(&g);
     for (int i = 0; i < 100 && seen == PC_LIMIT_PASSED; i++) {
-        char key[16];
+        char key[32];
         snprintf(key, sizeof key, "10.0.0.%d", i);
         g.text = pc_buf_of(g.memory, sizeof g.memory);
         struct pc_charge c = charge_of(&g, "a", key, 2);
