@@ -14,7 +14,7 @@
 
 static const char usage[] =
     "usage: portcullis-edge [--config FILE] [--overlay FILE] [--env-file FILE] [--dev]\n"
-    "                       [--recover=strict|salvage] [--version] [--help]\n";
+    "                       [--recover=strict|salvage] [--check] [--version] [--help]\n";
 
 struct option {
     const char *name;
@@ -50,7 +50,7 @@ static int parse_recover(const char *value, enum pc_recover_mode *mode)
     return 0;
 }
 
-static int parse(int argc, char **argv, struct pc_server_options *o)
+static int parse(int argc, char **argv, struct pc_server_options *o, bool *check)
 {
     const char *recover = NULL;
     const struct option options[] = {
@@ -63,6 +63,10 @@ static int parse(int argc, char **argv, struct pc_server_options *o)
         int taken = 0;
         if (strcmp(argv[i], "--dev") == 0) {
             o->config.dev = true;
+            continue;
+        }
+        if (strcmp(argv[i], "--check") == 0) {
+            *check = true;
             continue;
         }
         for (size_t k = 0; k < PC_COUNT(options) && !taken; k++)
@@ -94,6 +98,15 @@ static int block_signals(void)
     return signalfd(-1, &signals, SFD_NONBLOCK | SFD_CLOEXEC);
 }
 
+static int check_only(const struct pc_server_options *o)
+{
+    struct pc_why why = {{0}};
+    if (pc_server_check(o, &why) == 0)
+        return 0;
+    fprintf(stderr, "portcullis-edge: %s\n", why.text);
+    return 1;
+}
+
 static int run(const struct pc_server_options *o, int signal_fd)
 {
     struct pc_why why = {{0}};
@@ -113,13 +126,16 @@ int main(int argc, char **argv)
 {
     struct pc_server_options o = {.config = {.environ = environ}};
     struct pc_why why = {{0}};
+    bool check = false;
     if (argc == 2 && (strcmp(argv[1], "--version") == 0 || strcmp(argv[1], "--help") == 0)) {
         printf("portcullis-edge " PC_VERSION ", BoringSSL (" PC_BORINGSSL_ORIGIN ")\n%s",
                argv[1][2] == 'h' ? usage : "");
         return 0;
     }
-    if (parse(argc, argv, &o) < 0)
+    if (parse(argc, argv, &o, &check) < 0)
         return 2;
+    if (check)
+        return check_only(&o);
     o.inherited = pc_listener_inherited(getenv("LISTEN_PID"), getenv("LISTEN_FDS"), getpid(), &why);
     o.inherited_names = getenv("LISTEN_FDNAMES");
     int signal_fd = block_signals();

@@ -5,34 +5,16 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "base/admin_tokens.h"
-#include "base/clock.h"
-#include "cli.h"
-
-/* Whether the file of tokens has one that is alive; what a server would find at its start. */
-static int have_tokens(const struct pc_config *config, bool *ret_have)
-{
-    struct pc_admin_tokens tokens;
-    struct pc_why why;
-    if (pc_admin_tokens_load(config->admin.tokens_file, &tokens, &why))
-        return cli_fail(CLI_NO, "%s", why.text);
-    *ret_have = pc_admin_tokens_any_alive(&tokens, pc_clock_wall_ms() / 1000);
-    pc_admin_tokens_free(&tokens);
-    return CLI_OK;
-}
+#include "serve.h"
 
 int cli_config_check(struct cli *c)
 {
     struct pc_config *config;
-    struct pc_why why;
-    bool have = false;
     int status = cli_load_config(c, &config);
     if (status)
         return status;
     const char *path = cli_config_path(c);
-    status = have_tokens(config, &have);
-    if (!status && pc_config_check(config, have, &why))
-        status = cli_fail(CLI_NO, "%s", why.text);
+    status = serve_check(c);
     if (!status)
         printf("%s is good (hash %s)\n", path ? path : "The default configuration", config->hash);
     pc_config_free(config);

@@ -173,8 +173,9 @@ const struct cli_command cli_commands[] = {
      {"config", "env-file"},
      1,                                                                                                                                                1},
     {"config check",
-     "",                       "Check the configuration.",
-     NULL,                                                                                        cli_config_check,
+     "",                       "Check the configuration, and all it refers to.",
+     "As a start would: keys, administrators' tokens, routes, limit policies, lists of networks and "
+     "flags are read too.",                                                                                        cli_config_check,
      {"config", "env-file", "dev"},
      0,                                                                                                                                                0},
     {"config show",

@@ -9,10 +9,12 @@
 #include <limits.h>
 #include <poll.h>
 #include <signal.h>
+#include <spawn.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/admin_tokens.h"
@@ -159,6 +161,35 @@ static int build_environment(struct serve *s, const struct cli *c)
         s->env[n++] = *v;
     }
     return CLI_OK;
+}
+
+/* ---- trying the configuration out ---- */
+
+static int wait_for_check(pid_t pid)
+{
+    int status = 0;
+    while (waitpid(pid, &status, 0) < 0)
+        if (errno != EINTR)
+            return cli_fail(CLI_NO, "waiting for " EDGE_NAME ": %s", pc_strerror(-errno));
+    /* What is wrong it has said itself. */
+    return WIFEXITED(status) && WEXITSTATUS(status) == 0 ? CLI_OK : CLI_NO;
+}
+
+int serve_check(struct cli *c)
+{
+    struct serve s = {.lock = -1};
+    pid_t pid;
+    int status = find_edge(&s, c);
+    if (!status)
+        status = build_environment(&s, c);
+    if (!status) {
+        build_arguments(&s, c, NULL);
+        add_argument(&s, "--check", NULL);
+        int err = posix_spawn(&pid, s.edge, NULL, NULL, s.argv, s.env);
+        status = err ? cli_fail(CLI_NO, "%s: %s", s.edge, pc_strerror(-err)) : wait_for_check(pid);
+    }
+    free(s.env);
+    return status;
 }
 
 /* ---- serve ---- */

@@ -20,6 +20,9 @@ struct serve {
     int lock;                                 /* held as long as we live: see supervise_lock */
 };
 
+/* Has the edge's program try the configuration out: routes, policies, keys, lists, flags. */
+int serve_check(struct cli *c);
+
 /* Opens the listeners that were not passed in by the caller's own supervisor. */
 int serve_open_sockets(struct serve *s, const struct cli *c);
 

@@ -14,6 +14,10 @@ struct pc_server_options {
     const char *inherited_names;
 };
 
+/* Reads and compiles all that a start would (configuration, administrators' tokens, keys, policies,
+ * routes, lists of networks, flags) and starts nothing; why not, names what is wrong. */
+int pc_server_check(const struct pc_server_options *o, struct pc_why *why);
+
 /* Starts everything; cores answer at once, with 503 until recovery is complete. */
 int pc_server_start(const struct pc_server_options *o, struct pc_server **ret_s,
                     struct pc_why *why);
