@@ -54,6 +54,7 @@ static const struct cli_option options[] = {
     {"sid",         "ID",       OPTION(sid),         "claim sid"                                                        },
     {"source",      "SOURCE",   OPTION(source),      "configured or runtime only"                                       },
     {"sources",     NULL,       OPTION(sources),     "add where each value comes from"                                  },
+    {"text-only",   NULL,       OPTION(text_only),   "the file alone, not what it refers to"                            },
     {"string",      NULL,       OPTION(string),      "VALUE is a text, also where it looks like JSON"                   },
     {"sub",         "NAME",     OPTION(sub),         "claim sub"                                                        },
     {"token-file",  "FILE",     OPTION(token_file),  "file with the token; - is standard input"                         },
@@ -176,7 +177,7 @@ const struct cli_command cli_commands[] = {
      "",                       "Check the configuration, and all it refers to.",
      "As a start would: keys, administrators' tokens, routes, limit policies, lists of networks and "
      "flags are read too.",                                                                                        cli_config_check,
-     {"config", "env-file", "dev"},
+     {"config", "env-file", "dev", "text-only"},
      0,                                                                                                                                                0},
     {"config show",
      "",                       "Print the configuration in effect.",

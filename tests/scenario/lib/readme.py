@@ -193,7 +193,7 @@ def bad_configurations(text):
     for block in re.findall(r"```yaml\n(.*?)```", text, re.S):
         with open("readme.yaml", "w", encoding="utf-8") as file:
             file.write(block)
-        done = subprocess.run(["portcullis", "config", "check", "--config", "readme.yaml"], env=environment,
+        done = subprocess.run(["portcullis", "config", "check", "--text-only", "--config", "readme.yaml"], env=environment,
                               capture_output=True, text=True, check=False)
         if done.returncode != 0:
             yield done.stderr.strip()
