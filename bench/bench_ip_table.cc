@@ -124,6 +124,24 @@ void table_cold(benchmark::State &state)
     table_match(state, kCold);
 }
 
+/* Clients that are on no list, as most are: the filter says so. */
+void unlisted_cached(benchmark::State &state)
+{
+    const Rules &r = rules(static_cast<size_t>(state.range(0)), kHot);
+    std::mt19937_64 random(9);
+    std::vector<pc_ip> strangers;
+    for (size_t i = 0; i < kHot; i++)
+        strangers.push_back(draw(random, i % 2).ip);
+    pc_ip_table *t = build(r);
+    pc_ip_hit hit;
+    size_t i = 0, found = 0;
+    for (auto _ : state)
+        found += pc_ip_table_match(t, &strangers[i++ & (kHot - 1)], 1, &hit);
+    benchmark::DoNotOptimize(found);
+    state.SetItemsProcessed(state.iterations());
+    pc_ip_table_free(t);
+}
+
 /* The search's worst case: a million hosts of one /64, which share the tree's key. */
 void one_network_cached(benchmark::State &state)
 {
@@ -299,6 +317,7 @@ void map_cached(benchmark::State &state)
 
 BENCHMARK(table_cached)->Arg(10)->Arg(10000)->Arg(1000000);
 BENCHMARK(table_cold)->Arg(1000000);
+BENCHMARK(unlisted_cached)->Arg(1000)->Arg(10000);
 BENCHMARK(one_network_cached)->Arg(1000000);
 BENCHMARK(sets_cached)->Args({10, 0})->Args({10000, 0})->Args({1000000, 0});
 BENCHMARK(sets_cached)->Args({1000000, 1000})->Args({1000000, 65536});

@@ -271,6 +271,43 @@ static void link_parents(struct pc_ip_family *f)
     }
 }
 
+/* Fewer rules are searched as quickly. */
+#define FILTER_RULES_MIN 32u
+/* Bits one rule may set; a shorter v6 prefix would set them all over the hash. */
+#define FILTER_RULE_BITS 256u
+
+/* The bits of all addresses the rule contains; false if they are too many. */
+static bool filter_rule(struct pc_ip_family *f, bool v6, uint64_t hi, unsigned bits)
+{
+    unsigned index_bits = v6 ? 32 : 16;
+    uint64_t count = bits < index_bits ? UINT64_C(1) << (index_bits - bits) : 1;
+    if (v6 && count > FILTER_RULE_BITS)
+        return false;
+    for (uint64_t i = 0; i < count; i++) {
+        uint32_t bit = pc_ip_filter_bit(v6, hi + (i << (64 - index_bits)));
+        f->filter[bit / 64] |= UINT64_C(1) << (bit % 64);
+    }
+    return true;
+}
+
+/* It stays only if it keeps most addresses out. Without memory the table works without. */
+static void make_filter(struct pc_ip_family *f, bool v6)
+{
+    uint32_t set = 0;
+    bool good = true;
+    if (f->n < FILTER_RULES_MIN)
+        return;
+    f->filter = calloc(1, PC_IP_FILTER_BYTES);
+    for (uint32_t i = 0; f->filter && i < f->n && good; i++)
+        good = filter_rule(f, v6, pc_ip_family_key(f, i).hi, f->meta[i].bits);
+    for (uint32_t i = 0; f->filter && i < PC_IP_FILTER_BITS / 64; i++)
+        set += (uint32_t)__builtin_popcountll(f->filter[i]);
+    if (good && set <= PC_IP_FILTER_BITS / 2)
+        return;
+    free(f->filter);
+    f->filter = NULL;
+}
+
 static int make_family(struct pc_ip_family *f, const struct record *records, uint32_t n, bool wide)
 {
     f->n = n;
@@ -291,12 +328,14 @@ static int make_family(struct pc_ip_family *f, const struct record *records, uin
     }
     pc_ip_tree_index(&f->tree);
     link_parents(f);
+    make_filter(f, wide);
     return 0;
 }
 
 static size_t family_bytes(const struct pc_ip_family *f)
 {
-    return f->tree.bytes + f->n * (sizeof *f->meta + (f->low ? sizeof *f->low : 0));
+    return f->tree.bytes + f->n * (sizeof *f->meta + (f->low ? sizeof *f->low : 0)) +
+           (f->filter ? PC_IP_FILTER_BYTES : 0);
 }
 
 /* Gives back what doubling took too much; a failure to shrink changes nothing. */

@@ -56,7 +56,7 @@ bool pc_ip_table_match(const struct pc_ip_table *t, const struct pc_ip *ip, int6
     const struct pc_ip_family *f = ip->family == 6 ? &t->v6 : &t->v4;
     struct pc_ip_key key = pc_ip_key_of(ip);
     uint32_t i;
-    if (PC_UNLIKELY(ip->family == 0))
+    if (PC_UNLIKELY(ip->family == 0) || !pc_ip_filter_passes(f, ip->family == 6, key.hi))
         return false;
     if (ip->family == 4)
         i = pc_ip_tree_rank_narrow(&f->tree, (uint32_t)(key.hi >> 32));
@@ -144,6 +144,7 @@ static void free_family(struct pc_ip_family *f)
 {
     pc_ip_tree_free(&f->tree);
     free(f->low);
+    free(f->filter);
     free(f->meta);
 }
 

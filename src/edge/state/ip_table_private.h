@@ -17,11 +17,18 @@ struct pc_ip_meta {
     bool deny;
 };
 
+/* A filter in front of the search: a bit for the first 16 bits of v4 addresses, or a hash of the
+ * first 32 of v6 ones; 0 where no rule can match. Most clients are on no list, and lists fill a
+ * small part of the address space. */
+#define PC_IP_FILTER_BITS  65536u
+#define PC_IP_FILTER_BYTES (PC_IP_FILTER_BITS / 8)
+
 /* The rules of one family. The tree's keys are v4 addresses, or the upper halves of v6 ones; of
  * equal keys rank() finds the last. */
 struct pc_ip_family {
     struct pc_ip_tree tree;
-    uint64_t *low; /* [n], v6 only: lower halves */
+    uint64_t *low;    /* [n], v6 only: lower halves */
+    uint64_t *filter; /* NULL: it would not be worth its memory, or let too much pass */
     struct pc_ip_meta *meta;
     uint32_t n;
 };
@@ -58,6 +65,17 @@ static inline struct pc_ip_key pc_ip_family_key(const struct pc_ip_family *f, ui
     if (f->tree.wide)
         return (struct pc_ip_key){pc_ip_tree_wide_key(&f->tree, i), f->low[i]};
     return (struct pc_ip_key){(uint64_t)pc_ip_tree_narrow_key(&f->tree, i) << 32, 0};
+}
+
+static inline uint32_t pc_ip_filter_bit(bool v6, uint64_t hi)
+{
+    return v6 ? (uint32_t)(hi >> 32) * 0x9e3779b1u >> 16 : (uint32_t)(hi >> 48);
+}
+
+static inline bool pc_ip_filter_passes(const struct pc_ip_family *f, bool v6, uint64_t hi)
+{
+    uint32_t bit = pc_ip_filter_bit(v6, hi);
+    return !f->filter || (f->filter[bit / 64] >> (bit % 64) & 1);
 }
 
 /* How many leading bits are equal: 0 to 128. */

@@ -202,6 +202,41 @@ static void edges_of_rules_match_the_model(void **state)
     free(m);
 }
 
+/* Lists that fill little of the address space have a filter in front; it may only say no to what
+ * no rule contains. */
+static void sparse_lists_match_the_model(void **state)
+{
+    struct model *m = calloc(1, sizeof *m);
+    struct pc_prng random;
+    (void)state;
+    assert_non_null(m);
+    pc_prng_seed(&random, (const uint8_t[32]){5});
+    for (unsigned i = 0; i < 800; i++) {
+        struct pc_ip_rule r = {.deny = i % 3, .expires_at_ms = INT64_MAX};
+        bool v6 = i % 2;
+        r.cidr.ip.family = v6 ? 6 : 4;
+        for (unsigned k = 0; k < (v6 ? 16u : 4u); k++)
+            r.cidr.ip.b[k] = (uint8_t)pc_prng_u64(&random);
+        r.cidr.bits =
+            (uint8_t)(v6 ? 25 + pc_prng_u64(&random) % 104 : 9 + pc_prng_u64(&random) % 24);
+        clear_host_bits(&r.cidr);
+        add_new(m, &r);
+    }
+    struct pc_ip_table *t = table_of(m);
+    assert_true(pc_ip_table_bytes(t) > (size_t)2 * 8192); /* both families have one */
+    for (unsigned i = 0; i < 20 * m->n; i++) {
+        struct pc_ip ip = m->rules[i % m->n].cidr.ip;
+        unsigned from = m->rules[i % m->n].cidr.bits, size = ip.family == 4 ? 32 : 128;
+        if (i % 4 == 0) /* beside the rule: below one of its bits */
+            from = (unsigned)(pc_prng_u64(&random) % from);
+        for (unsigned k = from; k < size; k++)
+            ip.b[k / 8] ^= (uint8_t)(pc_prng_u64(&random) % 2 << (7 - k % 8));
+        check(m, t, &ip, 0);
+    }
+    pc_ip_table_free(t);
+    free(m);
+}
+
 static struct pc_cidr cidr(const char *text)
 {
     struct pc_cidr c;
@@ -436,6 +471,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(small_universes_match_the_model),
         cmocka_unit_test(edges_of_rules_match_the_model),
+        cmocka_unit_test(sparse_lists_match_the_model),
         cmocka_unit_test(an_empty_table_matches_nothing),
         cmocka_unit_test(the_ends_of_the_address_space_match),
         cmocka_unit_test(an_expired_rule_is_as_if_absent),
