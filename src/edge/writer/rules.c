@@ -27,6 +27,16 @@ static int64_t ip_expired_before(const struct pc_writer *w)
     return pc_writer_wall(w) - IP_LINGER_MS;
 }
 
+static int compile_ip_sets(struct pc_writer *w, const struct pc_registers *rules,
+                           struct pc_ip_sets **ret_s, struct pc_why *why)
+{
+    int64_t before_ms = ip_expired_before(w);
+    int rc = pc_ip_sets_compile(w->rules.ip_configured, rules, before_ms, ret_s, why);
+    if (rc == 0)
+        w->rules.ip_left_out_before_ms = before_ms;
+    return rc;
+}
+
 struct pc_register pc_rules_register(const struct pc_change *c)
 {
     PC_ASSERT(pc_kind_is_register(c->kind));
@@ -94,8 +104,7 @@ int pc_rules_draft(struct pc_writer *w, const struct pc_room *room)
         rc = draft_registers(w, PC_KIND_IP_RULE, room->ip_rules, IP_RULE_REGISTERS_MAX,
                              &r->draft_ip_rules);
         if (rc == 0)
-            rc = pc_ip_sets_compile(r->ip_configured, r->draft_ip_rules, ip_expired_before(w),
-                                    &r->draft.ip_sets, NULL);
+            rc = compile_ip_sets(w, r->draft_ip_rules, &r->draft.ip_sets, NULL);
     }
     return rc;
 }
@@ -158,8 +167,7 @@ int pc_rules_compile(struct pc_writer *w, struct pc_parts *parts, struct pc_why 
     struct pc_flags *flags = NULL;
     int rc = pc_flags_compile(r->flag_file, r->flag_values, w->o.flag_environment, &flags, why);
     if (rc == 0)
-        rc = pc_ip_sets_compile(r->ip_configured, r->ip_rules, ip_expired_before(w),
-                                &parts->ip_sets, why);
+        rc = compile_ip_sets(w, r->ip_rules, &parts->ip_sets, why);
     if (rc < 0)
         pc_flags_free(flags);
     else
@@ -172,13 +180,14 @@ void pc_rules_tick(struct pc_writer *w)
     struct pc_rules *r = &w->rules;
     struct pc_parts parts = {0};
     const struct pc_ip_sets *now = pc_tables_view(w->tables)->ip_sets;
+    /* A clock that went back: what had expired by it may decide again. */
+    bool back = ip_expired_before(w) < r->ip_left_out_before_ms;
     /* Twice the time, so that rules that expire one by one are taken out together. */
-    if (pc_ip_sets_next_expiry_ms(now) >= ip_expired_before(w) - IP_LINGER_MS)
+    if (!back && pc_ip_sets_next_expiry_ms(now) >= ip_expired_before(w) - IP_LINGER_MS)
         return;
-    /* Without memory they stay: they decide nothing. */
+    /* Without memory it is tried again: what has expired decides nothing meanwhile. */
     if (pc_writer_reserve_view(w) == 0 &&
-        pc_ip_sets_compile(r->ip_configured, r->ip_rules, ip_expired_before(w), &parts.ip_sets,
-                           NULL) == 0)
+        compile_ip_sets(w, r->ip_rules, &parts.ip_sets, NULL) == 0)
         pc_writer_publish(w, &parts);
 }
 

@@ -79,6 +79,7 @@ struct pc_rules {
     const struct pc_ip_configured *ip_configured;            /* the settings or the tables own it */
     struct pc_registers *draft_flag_values, *draft_ip_rules; /* NULL: not concerned */
     struct pc_parts draft;                                   /* flags and ip_sets of these */
+    int64_t ip_left_out_before_ms; /* what had expired then is not in the IP sets */
 };
 
 struct pc_writer {
