@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "edge/state/rcu.h"
+#include "support/audit_kit.h"
 #include "support/writer_rig.h"
 
 #define SEEDS_DEFAULT 150u
@@ -474,6 +475,8 @@ static void set_up(struct run *r, uint64_t seed, bool lie)
     r->rig.options.segment_bytes = chance(r, 2) ? PC_JOURNAL_SEGMENT_BYTES_MIN : 16384;
     r->rig.options.snapshot_bytes = chance(r, 2) ? 8192 : 1 << 30;
     r->rig.options.durability = chance(r, 4) ? PC_DURABILITY_ASYNC : PC_DURABILITY_GROUP;
+    r->rig.options.audit = chance(r, 2);
+    r->rig.options.audit_file_bytes = chance(r, 2) ? 3000 : 0;
     model_reset(&r->settled);
     /* Some of the key ids are keys that are listed. */
     for (unsigned i = 0; i < IDS; i++)
@@ -481,6 +484,22 @@ static void set_up(struct run *r, uint64_t seed, bool lie)
     rig_thumbprint(r->rig.keys[0], id_names[0]);
     rig_thumbprint(r->rig.keys[1], id_names[1]);
     rig_thumbprint(r->rig.spare_key, id_names[2]);
+}
+
+/* Every durable record has its line, once, over all crashes: segments were not given up before. */
+static void check_audit(struct run *r)
+{
+    static struct audit_kit kit;
+    if (!r->rig.options.audit || r->broken)
+        return;
+    rig_settle(&r->rig);
+    take_answers(r);
+    unsigned problems = audit_kit_verify(&kit, sim_disk_ops(r->rig.disk), r->rig.options.data_dir,
+                                         r->rig.w->journal);
+    if (problems == 0 && kit.result.gaps == 0)
+        return;
+    r->broken = "the audit is not whole";
+    snprintf(r->detail, sizeof r->detail, "%u gaps; %.120s", kit.result.gaps, kit.first_problem);
 }
 
 static const char *run_seed(uint64_t seed, bool lie, uint64_t *ret_trace)
@@ -493,6 +512,7 @@ static const char *run_seed(uint64_t seed, bool lie, uint64_t *ret_trace)
         step(r);
     if (!r->broken)
         go_down(r, true);
+    check_audit(r);
     if (r->rig.w)
         rig_drop(&r->rig);
     *ret_trace = sim_disk_trace(r->rig.disk);

@@ -147,6 +147,9 @@ struct survey {
     struct mark good;  /* behind the last line of an unbroken chain from the file's first line */
     struct mark last;  /* behind the last whole line, if its positions can be told */
     uint64_t size;     /* of the file */
+    uint64_t oldest;   /* position the journal begins at */
+    uint64_t doubtful; /* offset of the first line of a record that is still in the journal */
+    bool doubt;        /* there is one */
     uint64_t bad_line; /* the first one that breaks the chain; 0 = none */
 };
 
@@ -163,6 +166,10 @@ static void survey_line(struct survey *s, const struct pc_line *line)
                                : known        ? e.first
                                               : 1};
     bool follows = known && (line->number == 1 || memcmp(&e.prev, &s->last.hash, sizeof hash) == 0);
+    if (!s->doubt && known && e.last >= s->oldest) {
+        s->doubt = true;
+        s->doubtful = line->offset;
+    }
     if (!s->bad_line && follows)
         s->good = m;
     else if (!s->bad_line)
@@ -222,11 +229,10 @@ static int cut(struct pc_audit *a, uint64_t offset)
 }
 
 /* A4: decides where the file goes on. */
-static int choose_end(struct pc_audit *a, const struct survey *s, struct mark *ret)
+static void choose_end(const struct survey *s, struct mark *ret)
 {
-    uint64_t oldest = pc_tail_oldest(a->tail);
     /* The journal gives again what is behind the whole part; not if its segments are gone. */
-    bool derivable = s->good.position + 1 >= oldest;
+    bool derivable = s->good.position + 1 >= s->oldest;
     const struct mark *end = s->bad_line && !derivable ? &s->last : &s->good;
     if (s->bad_line && !derivable)
         pc_log_event(PC_LOG_ERROR, "audit_damaged",
@@ -240,7 +246,21 @@ static int choose_end(struct pc_audit *a, const struct survey *s, struct mark *r
                      (unsigned long long)(s->size - end->offset), (unsigned long long)end->position,
                      s->bad_line ? " or were changed" : "");
     *ret = *end;
-    return end->offset < s->size ? cut(a, end->offset) : 0;
+}
+
+/* Writes a part of the file once more, as it is read: a sync that failed in an earlier process may
+ * have left it in memory only, and no other sync would tell. Everything of records that are no
+ * longer in the journal is durable (A2). */
+static int write_again(struct pc_audit *a, uint64_t from, uint64_t to)
+{
+    int rc = 0;
+    for (uint64_t at = from; rc == 0 && at < to; at += PC_AUDIT_BUFFER_BYTES) {
+        size_t n = (size_t)pc_min_u64(PC_AUDIT_BUFFER_BYTES, to - at);
+        rc = pc_file_read_all(a->ops, a->fd, a->out, n, at);
+        if (rc == 0)
+            rc = pc_file_write_all(a->ops, a->fd, a->out, n, at);
+    }
+    return rc < 0 ? failed(a, rc, "writing the end of " PC_AUDIT_FILE " again") : 0;
 }
 
 static int open_files(struct pc_audit *a)
@@ -269,7 +289,8 @@ static void settle_synced(struct pc_audit *a)
         atomic_store_explicit(&a->synced_position, a->synced.position, memory_order_release);
 }
 
-/* What stands in memory about this file since it was opened first is enough. */
+/* What stands in memory about this file since it was opened first is enough, unless it is shorter:
+ * somebody put another one in its place. */
 static int end_known(struct pc_audit *a, struct mark *ret)
 {
     uint64_t size;
@@ -277,12 +298,13 @@ static int end_known(struct pc_audit *a, struct mark *ret)
     if (rc < 0)
         return failed(a, rc, "reading " PC_AUDIT_FILE);
     *ret = a->synced;
-    return size > a->synced.offset ? cut(a, a->synced.offset) : 0;
+    ret->offset = pc_min_u64(size, a->synced.offset);
+    return 0;
 }
 
 static int end_surveyed(struct pc_audit *a, struct mark *ret)
 {
-    struct survey s = {0};
+    struct survey s = {.oldest = pc_tail_oldest(a->tail)};
     struct mark older = {0};
     int rc = survey_file(a, a->fd, &s);
     if (rc < 0)
@@ -293,7 +315,10 @@ static int end_surveyed(struct pc_audit *a, struct mark *ret)
         s.good = older;
     if (s.last.number == 0)
         s.last = older;
-    return rc < 0 ? rc : choose_end(a, &s, ret);
+    if (rc < 0)
+        return rc;
+    choose_end(&s, ret);
+    return s.doubt ? write_again(a, s.doubtful, ret->offset) : 0;
 }
 
 /* A journal that ends before this file is another one, or lost its end: its records get lines
@@ -316,6 +341,9 @@ static int resume(struct pc_audit *a)
     int rc = open_files(a);
     if (rc == 0)
         rc = a->begun ? end_known(a, &end) : end_surveyed(a, &end);
+    /* Also where nothing is behind it: an earlier cut may not have become durable. */
+    if (rc == 0)
+        rc = cut(a, end.offset);
     if (rc < 0)
         return rc;
     rc = a->ops->sync(a->ops->ctx, a->fd);

@@ -10,15 +10,14 @@
 
 #include <cmocka.h>
 
-#include "edge/journal/lines.h"
 #include "edge/journal/snapshot.h"
 #include "edge/writer/audit.h"
-#include "link/audit_check.h"
+#include "link/audit_line.h"
+#include "support/audit_kit.h"
 #include "support/sim_disk.h"
 
 #define SEGMENT   8192u
 #define WALL_MS   INT64_C(1763632800000)
-#define FILES_MAX 64u
 #define STEPS_MAX 400
 
 struct world {
@@ -149,123 +148,19 @@ static void work_to_the_end(void)
 
 /* ---- the check, as the command does it ---- */
 
-struct reading {
-    char names[FILES_MAX][PC_AUDIT_NAME_BYTES];
-    size_t files, at;
-    struct pc_lines lines;
-    bool open;
-    int dir;
-    char first_problem[512];
-    uint64_t problem_line;
-};
-
-static struct reading r;
-static struct pc_audit_check check;
-
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(a, b);
-}
-
-static void list_files(void)
-{
-    const struct pc_file_ops *ops = sim_disk_ops(w.disk);
-    const char *name;
-    memset(&r, 0, sizeof r);
-    r.dir = ops->open_dir(ops->ctx, "data", false);
-    for (size_t i = 0; (name = sim_disk_name(w.disk, i)); i++)
-        if (pc_audit_older_number(name))
-            snprintf(r.names[r.files++], PC_AUDIT_NAME_BYTES, "%s", name);
-    qsort(r.names, r.files, PC_AUDIT_NAME_BYTES, compare_names);
-    snprintf(r.names[r.files++], PC_AUDIT_NAME_BYTES, "%s", PC_AUDIT_FILE);
-}
-
-static int next_line(void *ctx, struct pc_audit_given *ret_line)
-{
-    const struct pc_file_ops *ops = sim_disk_ops(w.disk);
-    struct pc_line line;
-    (void)ctx;
-    for (;;) {
-        if (!r.open && r.at == r.files)
-            return 0;
-        if (!r.open) {
-            int fd = ops->open(ops->ctx, r.dir, r.names[r.at], 0);
-            if (fd == -ENOENT && r.at + 1 == r.files)
-                return 0;
-            assert_true(fd >= 0);
-            assert_int_equal(0, pc_lines_open(&r.lines, ops, fd, PC_AUDIT_LINE_MAX));
-            r.open = true;
-        }
-        if (pc_lines_next(&r.lines, &line) > 0) {
-            *ret_line = (struct pc_audit_given){
-                line.text, line.whole, {r.names[r.at], line.number}
-            };
-            if (line.whole)
-                return 1;
-            return r.at + 1 == r.files ? 1 : -EIO;
-        }
-        ops->close(ops->ctx, r.lines.fd);
-        pc_lines_close(&r.lines);
-        r.open = false;
-        r.at++;
-    }
-}
-
-static void close_reading(void)
-{
-    const struct pc_file_ops *ops = sim_disk_ops(w.disk);
-    if (r.open) {
-        ops->close(ops->ctx, r.lines.fd);
-        pc_lines_close(&r.lines);
-    }
-    r.open = false;
-    r.at = 0;
-}
-
-static void tell(void *ctx, const struct pc_audit_place *place, const char *text)
-{
-    (void)ctx;
-    if (!r.first_problem[0]) {
-        snprintf(r.first_problem, sizeof r.first_problem, "%s:%llu: %s",
-                 place->file ? place->file : "-", (unsigned long long)place->line, text);
-        r.problem_line = place->line;
-    }
-}
-
-static int check_one(void *arg, const struct pc_record *record)
-{
-    return pc_audit_check_record(arg, record->position, record->time_ms, record->bytes);
-}
+static struct audit_kit check;
 
 /* The number of problems. */
 static unsigned verify(void)
 {
-    struct pc_audit_given line;
-    struct pc_journal_status status;
-    list_files();
-    check = (struct pc_audit_check){.tell = tell, .next = next_line};
-    assert_int_equal(0, pc_audit_check_begin(&check));
-    while (next_line(NULL, &line) > 0) {
-        pc_audit_check_line(&check, &line);
-        if (!line.whole)
-            break;
-    }
-    close_reading();
-    pc_journal_status(w.j, &status);
-    assert_int_equal(0, pc_journal_read(w.j, status.oldest - 1, status.durable, check_one, &check));
-    assert_int_equal(0, pc_audit_check_end(&check, status.durable));
-    close_reading();
-    const struct pc_file_ops *ops = sim_disk_ops(w.disk);
-    ops->close(ops->ctx, r.dir);
-    pc_audit_check_free(&check);
-    return check.problems;
+    return audit_kit_verify(&check, sim_disk_ops(w.disk), "data", w.j);
 }
 
 static void assert_whole(void)
 {
     if (verify())
-        fail_msg("%s", r.first_problem);
-    assert_true(check.last_position >= w.acknowledged);
+        fail_msg("%s", check.first_problem);
+    assert_true(check.result.last_position >= w.acknowledged);
 }
 
 /* ---- */
@@ -291,8 +186,8 @@ static void every_call_gets_a_line_once_it_is_durable(void **state)
     assert_int_equal(INT64_MAX, work(false));
     assert_int_equal(pc_audit_synced(w.a), w.acknowledged);
     assert_whole();
-    assert_int_equal(check.lines, 3);
-    assert_int_equal(check.compared, 3);
+    assert_int_equal(check.result.lines, 3);
+    assert_int_equal(check.result.compared, 3);
     end();
 }
 
@@ -309,8 +204,8 @@ static void a_full_file_gets_a_name_and_the_chain_goes_on(void **state)
     }
     work_to_the_end();
     assert_whole();
-    assert_true(r.files > 5);
-    assert_int_equal(check.compared, check.lines);
+    assert_true(check.files > 5);
+    assert_int_equal(check.result.compared, check.result.lines);
     /* Also right behind a new file's beginning a start finds its place. */
     for (int i = 0; i < 20; i++) {
         stop();
@@ -378,7 +273,8 @@ static bool survive_crashes(uint64_t seed, bool canary)
     }
     work_to_the_end();
     unsigned problems = verify();
-    bool whole = problems == 0 && check.gaps == 0 && check.last_position >= w.acknowledged;
+    bool whole =
+        problems == 0 && check.result.gaps == 0 && check.result.last_position >= w.acknowledged;
     end();
     return whole;
 }
@@ -389,8 +285,8 @@ static void no_crash_loses_or_doubles_a_line(void **state)
     (void)state;
     for (uint64_t seed = 1; seed <= 60; seed++)
         if (!survive_crashes(seed, false))
-            fail_msg("seed %llu: %u gaps; %s", (unsigned long long)seed, check.gaps,
-                     r.first_problem);
+            fail_msg("seed %llu: %u gaps; %s", (unsigned long long)seed, check.result.gaps,
+                     check.first_problem);
 }
 
 static void retiring_what_has_no_durable_line_would_be_found(void **state)
@@ -492,13 +388,13 @@ static void what_was_retired_while_it_was_off_is_a_gap(void **state)
     assert_true(freed > 1);
     work_to_the_end();
     assert_whole();
-    assert_int_equal(check.gaps, 1);
+    assert_int_equal(check.result.gaps, 1);
     stop();
     start();
     assert_int_equal(0, commit(2));
     work_to_the_end();
     assert_whole();
-    assert_int_equal(check.gaps, 1);
+    assert_int_equal(check.result.gaps, 1);
     end();
 }
 
@@ -522,7 +418,7 @@ static void a_journal_that_begins_anew_is_told(void **state)
         assert_int_equal(0, commit(2));
         work_to_the_end();
         assert_whole();
-        assert_int_equal(check.gaps, 1);
+        assert_int_equal(check.result.gaps, 1);
         stop();
     }
     start();
@@ -657,7 +553,7 @@ static void what_somebody_did_is_found(void **state)
             assert_int_equal(0, commit(1));
         work_to_the_end();
         assert_whole();
-        assert_int_equal(check.lines, 20);
+        assert_int_equal(check.result.lines, 20);
         stop();
         struct sim_disk *copy = sim_disk_clone(w.disk);
         sim_disk_free(w.disk);
@@ -672,7 +568,7 @@ static void what_somebody_did_is_found(void **state)
         unsigned problems = verify();
         if (problems == 0)
             fail_msg("nothing was found: %s", edits[i].what);
-        assert_int_equal(0, strncmp(r.first_problem, PC_AUDIT_FILE ":", sizeof PC_AUDIT_FILE));
+        assert_int_equal(0, strncmp(check.first_problem, PC_AUDIT_FILE ":", sizeof PC_AUDIT_FILE));
         open_audit();
         if (edits[i].cut_by_start) {
             work_to_the_end();
