@@ -257,6 +257,44 @@ test('when the server stops streams end in order and hold it up for nothing', as
   assert.ok(performance.now() - began < 15_000);
 });
 
+test('portcullis events prints a line of JSON each, goes on behind an id, and outlives a restart', async () => {
+  const own = await Server.start();
+  try {
+    const lines = async (args, role) => {
+      // A Unix socket has the same name after a restart.
+      const env = { PORTCULLIS_URL: own.address('http-unix') };
+      const { code, stdout, stderr } = await own.cli(['events', ...args], { role, env });
+      return { code, stderr, events: stdout.trim().split('\n').filter(Boolean).map((line) => JSON.parse(line)) };
+    };
+    const stream = await open('operator', { to: own });
+    await stream.block();
+    await setFlag('test.cli', 1, own);
+    await own.revoke({ kind: 'session', id: 'cli', ttl: 60 });
+    await stream.event();
+    const last = (await stream.event()).id;
+    const { code, events } = await lines(['--after', stream.lastId.replace(/-\d+-\d+$/, '-1-1'), '--count', '2'], 'operator');
+    assert.equal(code, 0);
+    assert.deepEqual(events.map((e) => e.event).sort(), ['flag', 'revocation']);
+    assert.ok(events.every((e) => e.id && e.data));
+    await until('the first command to be gone', async () => (await metric('portcullis_event_streams_open', own)) === 1);
+    const watching = lines(['--after', last, '--count', '2', '--types', 'flag'], 'viewer');
+    await until('the command to watch', async () => (await metric('portcullis_event_streams_open', own)) === 2);
+    stream.close();
+    await own.restart();
+    await until('the command to watch again', async () => (await metric('portcullis_event_streams_open', own)) === 1);
+    await setFlag('test.cli', 2, own);
+    const after = await watching;
+    assert.equal(after.code, 0, after.stderr);
+    assert.deepEqual(after.events.map((e) => e.event), ['reset', 'flag']);
+    assert.match(after.stderr, /opening it again/);
+    assert.equal((await lines(['--types', 'nonsense'], 'viewer')).code, 3);
+    assert.equal((await lines(['--types', 'revocation'], 'viewer')).code, 3);
+    assert.equal((await lines(['--count', '0'], 'viewer')).code, 2);
+  } finally {
+    await own.stop();
+  }
+});
+
 test('a flood of revocations resets nobody who watches flags', async () => {
   const flags = await open('operator', { path: '/v1/events?types=flag' });
   const batch = Array.from({ length: 4000 }, (_, i) => ({ kind: 'token', id: `flood${i}`, ttl: 60 }));

@@ -25,11 +25,11 @@ enum {
 
 /* Every option of every subcommand; which of them a subcommand knows is in its row (main.c). */
 struct cli_options {
-    const char *alg, *aud, *client, *config, *connections, *cost, *credential, *env_file, *exp,
-        *family;
+    const char *after, *alg, *aud, *client, *config, *connections, *cost, *count, *credential,
+        *env_file, *exp, *family;
     const char *import, *iss, *issuer, *jti, *key, *kid, *lines, *name, *prev, *reason, *recover,
         *role, *roles;
-    const char *scope, *set, *sid, *source, *sub, *token_file, *ttl, *url, *wait;
+    const char *scope, *set, *sid, *source, *sub, *token_file, *ttl, *types, *url, *wait;
     const char *host, *ip, *method, *path, *route; /* of a request */
     bool anonymous, cutoff, dev, ephemeral, string, help, json, undo, sources, text_only, force, follow;
 };
@@ -105,6 +105,7 @@ int cli_flags_get(struct cli *c);
 int cli_flags_set(struct cli *c);
 int cli_flags_unset(struct cli *c);
 int cli_flags_reload(struct cli *c);
+int cli_events(struct cli *c);
 int cli_reload(struct cli *c);
 int cli_ip_rules_list(struct cli *c);
 int cli_ip_rules_add(struct cli *c);

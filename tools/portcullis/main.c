@@ -12,6 +12,7 @@
 #define HELP_COLUMN   26
 
 static const struct cli_option options[] = {
+    {"after",       "ID",       OPTION(after),       "go on behind this event"                                          },
     {"alg",         "NAME",     OPTION(alg),         "algorithm to sign with; default: what the key is for"             },
     {"anonymous",   NULL,       OPTION(anonymous),   "without a token"                                                  },
     {"aud",         "AUDIENCE", OPTION(aud),         "claim aud"                                                        },
@@ -19,6 +20,7 @@ static const struct cli_option options[] = {
     {"config",      "FILE",     OPTION(config),      "configuration (PORTCULLIS_CONFIG; ./portcullis.yaml)"             },
     {"connections", "N",        OPTION(connections), "connections used at once, 1 to 64 (default 4)"                    },
     {"cost",        "N",        OPTION(cost),        "what to take; default: the policy's cost; 0 only looks"           },
+    {"count",       "N",        OPTION(count),       "stop after so many"                                               },
     {"credential",  "FILE",     OPTION(credential),
      "administrator's token (PORTCULLIS_ADMIN_TOKEN_FILE; admin.token of the data directory)"                           },
     {"cutoff",      NULL,       OPTION(cutoff),      "issuer: refuse tokens issued until now, not later ones"           },
@@ -60,6 +62,8 @@ static const struct cli_option options[] = {
     {"token-file",  "FILE",     OPTION(token_file),  "file with the token; - is standard input"                         },
     {"ttl",         "TIME",     OPTION(ttl),         "duration such as 15m, or seconds"                                 },
     {"undo",        NULL,       OPTION(undo),        "un-revoke instead"                                                },
+    {"types",       "A,B",      OPTION(types),
+     "flag, revocation or both; default: all the credential may see"                                                    },
     {"url",         "URL",      OPTION(url),
      "server (PORTCULLIS_URL; what the data directory says; http://127.0.0.1:8080); unix:PATH too"                      },
     {"wait",        "TIME",     OPTION(wait),        "how long to wait for the new server (default 60s)"                },
@@ -200,6 +204,10 @@ const struct cli_command cli_commands[] = {
      "Exit status 0: it would start; 1: it would refuse.",                                        cli_journal_verify,
      {"config", "env-file", "force", "recover"},
      0,                                                                                                                                                1},
+    {"events", "", "Print changes of flags, and revocations, as they happen.",
+     "A line of JSON each: {\"event\",\"id\",\"data\"}. A stream that ends is opened again behind the\n"
+     "last event; \"reset\" says that events were missed. Revocations are told to role operator.",
+     cli_events, {CLIENT_OPTIONS, "types", "after", "count"}, 0, 0},
     {"audit verify",
      "[DIR]", "Check audit.jsonl and the files before it against their chain and the journal.",
      "Finds a line that was changed, removed or put in, and an end that is cut off, as far as the\n"
