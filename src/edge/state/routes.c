@@ -203,8 +203,7 @@ static uint32_t find_entry(const struct pc_routes *r, const struct pc_route_buck
 static uint32_t method_bit(const struct pc_routes *r, struct pc_bytes method)
 {
     for (uint32_t i = 0; i < r->method_n; i++)
-        if (r->methods[i].n == method.n &&
-            memcmp(r->texts + r->methods[i].off, method.p, method.n) == 0)
+        if (pc_bytes_eq_nocase(pc_bytes_of(r->texts + r->methods[i].off, r->methods[i].n), method))
             return 1u << i;
     return 0;
 }
@@ -228,7 +227,7 @@ uint32_t pc_routes_find(const struct pc_routes *r, const struct pc_route_request
     struct cut cut;
     probe.listener = 1u << request->listener;
     probe.method = r->needs & PC_ROUTE_NEEDS_METHOD ? method_bit(r, request->method) : 0;
-    probe.is_head = r->get_bit && pc_bytes_eq(request->method, PC_LIT("HEAD"));
+    probe.is_head = r->get_bit && pc_bytes_eq_nocase(request->method, PC_LIT("HEAD"));
     if (r->needs & PC_ROUTE_NEEDS_HOST)
         fold_host(request->host, &probe);
     if (r->needs & PC_ROUTE_NEEDS_PATH)

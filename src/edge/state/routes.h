@@ -17,7 +17,8 @@
  *     "/admin" are one path to many backends, so they are one path here. Empty segments do not
  *     count either ("/admin/", "/;x/admin"). Patterns therefore cannot hold ';'. The path given to
  *     pc_routes_find() is canonical (edge/wire/path.h), so it holds no "..", no "%2F".
- * R4  HEAD belongs to whatever GET belongs to, unless a rule names HEAD itself.
+ * R4  HEAD belongs to whatever GET belongs to, unless a rule names HEAD itself. Methods compare
+ *     without case: HTTP tells "post" from "POST", but many a backend does not.
  *
  * Hosts compare without case; a port or the dot that ends an absolute name is not part of them.
  * Patterns: "/a/b" (this path), "/a/{id}/b" (any one segment for {id}), "/a/" followed by "*" (this

@@ -276,15 +276,16 @@ static int read_methods(struct compiler *c, unsigned rule, uint32_t *ret_bits)
         uint32_t i = 0;
         if (name.n == 0 || !is_token(words->v[w]))
             return refuse(c, rule, "methods", "no method has this name", words->v[w]);
-        while (i < r->method_n &&
-               !pc_bytes_eq(pc_bytes_of(r->texts + r->methods[i].off, r->methods[i].n), name))
+        while (
+            i < r->method_n &&
+            !pc_bytes_eq_nocase(pc_bytes_of(r->texts + r->methods[i].off, r->methods[i].n), name))
             i++;
         if (i == PC_ROUTE_METHODS_MAX)
             return refuse(c, rule, "methods", "more than 32 different methods", words->v[w]);
         if (i == r->method_n)
             r->methods[r->method_n++] =
                 (struct pc_route_method){add_text(c, name), (uint32_t)name.n};
-        if (pc_bytes_eq(name, PC_LIT("GET")))
+        if (pc_bytes_eq_nocase(name, PC_LIT("GET")))
             r->get_bit = 1u << i;
         *ret_bits |= 1u << i;
         r->needs |= PC_ROUTE_NEEDS_METHOD;
