@@ -97,10 +97,10 @@ static void every_allocation_of_compiling_may_fail(void **state)
 {
     (void)state;
     static const uint8_t secret[16] = {1};
-    struct pc_settings old = {.config = load()}, fresh = {.config = load()};
-    struct pc_why why = {{0}};
     if (!REPLACES_MALLOC)
         skip();
+    struct pc_settings old = {.config = load()}, fresh = {.config = load()};
+    struct pc_why why = {{0}};
     assert_int_equal(pc_settings_compile(&old, old.config, NULL, 1, secret, &why), 0);
     unsigned long k = 0;
     for (int rc = -ENOMEM; rc < 0;) {
