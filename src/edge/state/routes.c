@@ -29,18 +29,35 @@ struct probe {
 
 /* ---- the path ---- */
 
-static bool has_byte(uint64_t word, uint8_t byte)
+/* The top bit of the first byte that is `byte`, and perhaps of later ones. */
+static uint64_t first_of(uint64_t word, uint8_t byte)
 {
     const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
     uint64_t x = word ^ ones * byte;
     return (x - ones) & ~x & tops;
 }
 
-/* The first '/' or ';' in [p, end), or end. */
-static const uint8_t *segment_end(const uint8_t *p, const uint8_t *end)
+/* Eight bytes, the first one lowest. */
+static uint64_t load_in_order(const uint8_t *p)
 {
-    while (end - p >= 8 && !has_byte(pc_route_load64(p), '/') && !has_byte(pc_route_load64(p), ';'))
-        p += 8;
+    uint64_t word = pc_route_load64(p);
+    return __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__ ? __builtin_bswap64(word) : word;
+}
+
+/* The first '/' or ';' in [p, end), or end. From `begin` on the bytes may be read. */
+static const uint8_t *segment_end(const uint8_t *begin, const uint8_t *p, const uint8_t *end)
+{
+    for (; end - p >= 8; p += 8) {
+        uint64_t word = load_in_order(p), found = first_of(word, '/') | first_of(word, ';');
+        if (found)
+            return p + __builtin_ctzll(found) / 8;
+    }
+    if (p < end && end - begin >= 8) {
+        /* The last eight bytes again, those before p shifted out. */
+        uint64_t word = load_in_order(end - 8) >> 8 * (8 - (end - p));
+        uint64_t found = first_of(word, '/') | first_of(word, ';');
+        return found ? p + __builtin_ctzll(found) / 8 : end;
+    }
     while (p < end && *p != '/' && *p != ';')
         p++;
     return p;
@@ -53,7 +70,7 @@ static void cut_path(struct pc_bytes path, struct cut *cut)
     unsigned n = 0;
     cut->sum[0] = 0;
     while (p < end) {
-        const uint8_t *stop = segment_end(p, end);
+        const uint8_t *stop = segment_end(path.p, p, end);
         size_t length = (size_t)(stop - p);
         if (length && n == PC_ROUTE_SEGMENTS_MAX) {
             n++;
