@@ -264,6 +264,21 @@ test('CL.THROTTLE takes, so it needs AUTH; pipelined behind mutations it waits f
   resp.close();
 });
 
+test('a long pipeline of look-ups, takes and mistakes is answered in its order', async () => {
+  const resp = await server.resp('resp', 'gateway');
+  const commands = Array.from({ length: 100 }, (_, i) => [
+    ['EXISTS', 'bl:not-there'], ['CL.THROTTLE', 'mixed', '99', '1', '3600'], ['CL.THROTTLE', 'mixed', 'x', '1', '1'],
+    ['CL.THROTTLE', `mixed-${i}`, '0', '1', '3600'], ['GET', 'bl:not-there'],
+  ][i % 5]);
+  let left = 100;
+  (await resp.pipeline(commands)).forEach((answer, i) => {
+    if (i % 5 === 1) left--;
+    if (i % 5 === 2) assert.match(String(answer.message), /parse as integer: x$/);
+    else assert.deepEqual(answer, [0, [0, 100, left, -1, 3600 * (100 - left)], null, [0, 1, 0, -1, 3600], null][i % 5]);
+  });
+  resp.close();
+});
+
 // ---- the command
 
 test('the command takes, looks, resets and lists', async () => {

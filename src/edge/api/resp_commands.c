@@ -149,8 +149,8 @@ static bool put_off(struct pc_resp_conn *r, const struct pc_trust *trust, const 
         pc_resp_answer_ahead(r);
     uint64_t fp = pc_tables_fingerprint(t, PC_KIND_TOKEN, k->issuer->s.name, k->id);
     pc_revocations_prefetch(t->ids, fp);
-    r->ahead[r->ahead_n++] =
-        (struct pc_resp_lookup){fp, r->worker->core->now_ms - k->issuer->s.skew_ms, value_of};
+    r->ahead[r->ahead_n++] = (struct pc_resp_lookup){
+        .fp = fp, .now_ms = r->worker->core->now_ms - k->issuer->s.skew_ms, .prefix = value_of};
     return true;
 }
 
@@ -163,6 +163,10 @@ void pc_resp_answer_ahead(struct pc_resp_conn *r)
     for (uint32_t i = 0; i < n; i++) {
         const struct pc_resp_lookup *l = &r->ahead[i];
         struct pc_revoked revoked;
+        if (l->throttle) {
+            pc_resp_throttle_answer(r, i);
+            continue;
+        }
         bool found = pc_revocations_find(ids, l->fp, l->now_ms, &revoked);
         if (!l->prefix)
             pc_resp_reply_int(r, found);

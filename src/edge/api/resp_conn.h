@@ -13,10 +13,11 @@
 /* Look-ups of one connection whose cache lines are on their way at the same time. */
 #define PC_RESP_AHEAD_MAX 16
 
-/* One EXISTS or GET, to be answered when its line has arrived. */
+/* One EXISTS, GET or CL.THROTTLE, to be answered when its line has arrived. */
 struct pc_resp_lookup {
     uint64_t fp;
-    int64_t now_ms;                        /* less the issuer's skew */
+    bool throttle;  /* CL.THROTTLE: its numbers are the worker's, at the same index */
+    int64_t now_ms; /* less the issuer's skew */
     const struct pc_config_prefix *prefix; /* whose constant GET answers; NULL: EXISTS */
 };
 

@@ -40,14 +40,14 @@ static const struct pc_bytes *parse_call(const struct pc_resp_command *c,
     return NULL;
 }
 
-static void count(struct pc_worker *w, const struct pc_resp_command *c, uint64_t fp,
+static void count(struct pc_worker *w, struct pc_bytes key, uint64_t fp,
                   const struct pc_throttle_answer *a)
 {
     bool near_it = (a->limit - a->remaining) / 4 >= a->remaining; /* a fifth or less is left */
     pc_metric_inc(w->metrics, a->limited ? PC_M_THROTTLE_REFUSED : PC_M_THROTTLE_ALLOWED);
     if (PC_UNLIKELY(a->limited || near_it))
         pc_top_keys_add(w->top, a->limited ? PC_TOP_REFUSED : PC_TOP_NEAR, fp, PC_LIT(TOP_POLICY),
-                        c->argv[1], w->core->now_ns, w->core->now_ms);
+                        key, w->core->now_ns, w->core->now_ms);
 }
 
 static void reply(struct pc_resp_conn *r, const struct pc_throttle_answer *a)
@@ -64,11 +64,40 @@ static void reply(struct pc_resp_conn *r, const struct pc_throttle_answer *a)
     pc_resp_reply_raw(r, pc_bytes_of(b.p, b.len));
 }
 
-enum pc_resp_outcome pc_resp_throttle(struct pc_resp_conn *r, const struct pc_resp_command *c)
+void pc_resp_throttle_answer(struct pc_resp_conn *r, uint32_t i)
 {
     struct pc_worker *w = r->worker;
-    struct pc_throttle_call call;
+    const struct pc_throttle_ahead *t = &w->throttle_ahead[i];
+    uint64_t fp = r->ahead[i].fp;
     struct pc_throttle_answer a;
+    enum pc_throttle_error error =
+        pc_throttle(w->server->throttle, fp, &t->call, w->core->now_ns, &w->throttle, &a);
+    if (error) {
+        pc_resp_reply_error(r, "%s", pc_throttle_error_text(error));
+        return;
+    }
+    if (t->call.quantity > 0)
+        count(w, t->key, fp, &a);
+    reply(r, &a);
+}
+
+/* A pipeline of them would pay one memory access after the other: the lines are asked for now, the
+ * limit is charged in its turn. */
+static void put_off(struct pc_resp_conn *r, const struct pc_throttle_call *call,
+                    struct pc_bytes key)
+{
+    struct pc_worker *w = r->worker;
+    if (r->ahead_n == PC_RESP_AHEAD_MAX)
+        pc_resp_answer_ahead(r);
+    uint64_t fp = pc_limit_fingerprint(w->server->client_key, key);
+    pc_limits_prefetch(w->server->throttle, fp);
+    w->throttle_ahead[r->ahead_n] = (struct pc_throttle_ahead){*call, key};
+    r->ahead[r->ahead_n++] = (struct pc_resp_lookup){.fp = fp, .throttle = true};
+}
+
+enum pc_resp_outcome pc_resp_throttle(struct pc_resp_conn *r, const struct pc_resp_command *c)
+{
+    struct pc_throttle_call call;
     if (r->pending)
         return PC_RESP_WAIT; /* its answer follows theirs; nothing is charged yet */
     if (c->argc != 5 && c->argc != 6) {
@@ -77,21 +106,11 @@ enum pc_resp_outcome pc_resp_throttle(struct pc_resp_conn *r, const struct pc_re
         return PC_RESP_DONE;
     }
     const struct pc_bytes *bad = parse_call(c, &call);
-    if (bad) {
+    if (bad)
         pc_resp_reply_error(r, "Cell error: Store error: Couldn't parse as integer: %.*s",
                             (int)pc_min_u64(bad->n, 64), (const char *)bad->p);
-        return PC_RESP_DONE;
-    }
-    uint64_t fp = pc_limit_fingerprint(w->server->client_key, c->argv[1]);
-    enum pc_throttle_error error =
-        pc_throttle(w->server->throttle, fp, &call, w->core->now_ns, &w->throttle, &a);
-    if (error) {
-        pc_resp_reply_error(r, "%s", pc_throttle_error_text(error));
-        return PC_RESP_DONE;
-    }
-    if (call.quantity > 0)
-        count(w, c, fp, &a);
-    reply(r, &a);
+    else
+        put_off(r, &call, c->argv[1]);
     return PC_RESP_DONE;
 }
 

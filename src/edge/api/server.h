@@ -96,10 +96,11 @@ struct pc_worker {
     struct pc_json_token *json; /* [PC_WORKER_JSON_TOKENS] */
     struct pc_cached_token uncached;
     struct pc_resp_command *resp;
-    struct pc_top_keys *top;           /* keys close to a limit; the main thread reads it */
-    struct pc_limit_counters throttle; /* what this core did to the server's table */
-    struct pc_event_streams streams;   /* of /v1/events */
-    int64_t proxied_said_s;            /* when a refused PROXY header was last logged */
+    struct pc_top_keys *top;                  /* keys close to a limit; the main thread reads it */
+    struct pc_throttle_ahead *throttle_ahead; /* [PC_RESP_AHEAD_MAX] */
+    struct pc_limit_counters throttle;        /* what this core did to the server's table */
+    struct pc_event_streams streams;          /* of /v1/events */
+    int64_t proxied_said_s;                   /* when a refused PROXY header was last logged */
     struct pc_credential_notes credentials;
     uint32_t jobs_under_way;               /* given to the writer, not yet back */
     uint32_t pushed;                       /* in this turn: the writer is woken at its end */

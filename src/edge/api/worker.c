@@ -23,6 +23,7 @@ static void free_worker(struct pc_worker *w)
     free(w->decision_scratch);
     free(w->json);
     free(w->resp);
+    free(w->throttle_ahead);
 }
 
 static int make_memory(struct pc_worker *w)
@@ -43,7 +44,9 @@ static int make_memory(struct pc_worker *w)
     w->decision_scratch = malloc(PC_DECISION_SCRATCH_BYTES);
     w->json = malloc(PC_WORKER_JSON_TOKENS * sizeof *w->json);
     w->resp = malloc(sizeof *w->resp);
-    if (!w->jwt || !w->scratch || !w->blob || !w->decision_scratch || !w->json || !w->resp)
+    w->throttle_ahead = calloc(PC_RESP_AHEAD_MAX, sizeof *w->throttle_ahead);
+    if (!w->jwt || !w->scratch || !w->blob || !w->decision_scratch || !w->json || !w->resp ||
+        !w->throttle_ahead)
         return -ENOMEM;
     int rc = pc_token_cache_create(&cache, &w->cache);
     return rc < 0 ? rc : pc_verify_budget_create(&budget, pc_clock_mono_ns(), &w->budget);
