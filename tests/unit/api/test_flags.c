@@ -12,46 +12,7 @@
 
 #include "edge/state/rcu.h"
 #include "support/fake_conn.h"
-
-/* ---- allocations that fail ---- */
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define FAULTS 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define FAULTS 0
-#endif
-#endif
-#ifndef FAULTS
-#define FAULTS 1
-#endif
-
-/* Of this thread: how many allocations until one fails; 0: none does. */
-static _Thread_local unsigned fails_in;
-static _Thread_local bool fired;
-
-#if FAULTS
-void *__libc_malloc(size_t n);
-void *__libc_calloc(size_t count, size_t n);
-
-static bool fails(void)
-{
-    if (fails_in == 0 || --fails_in > 0)
-        return false;
-    fired = true;
-    return true;
-}
-
-void *malloc(size_t n)
-{
-    return fails() ? NULL : __libc_malloc(n);
-}
-
-void *calloc(size_t count, size_t n)
-{
-    return fails() ? NULL : __libc_calloc(count, n);
-}
-#endif
+#include "support/fake_malloc.h"
 
 /* ---- the server ---- */
 
@@ -231,19 +192,19 @@ static void a_client_that_went_away_misses_nothing_but_the_answer(void **state)
 static void memory_may_run_out_anywhere_in_a_change(void **state)
 {
     (void)state;
-    if (!FAULTS)
+    if (!fake_malloc_works())
         skip();
     assert_int_equal(200, call("POST", "/flags/first", "{\"value\":1}")); /* threads and buffers */
     unsigned refused = 0;
-    fired = true;
+    bool fired = true;
     for (unsigned k = 1; fired; k++) {
         char body[32], value[32];
         snprintf(body, sizeof body, "{\"value\":%u}", k);
         snprintf(value, sizeof value, "\"value\":%u,", k);
-        fired = false;
-        fails_in = k;
+        fake_malloc_fail_at(k);
         unsigned status = call("POST", "/flags/memory", body);
-        fails_in = 0;
+        fake_malloc_fail_at(0);
+        fired = fake_malloc_fired();
         assert_true(status == 200 || status == 503);
         refused += status == 503;
         assert_int_equal(status == 200 || k > refused ? 200 : 404,

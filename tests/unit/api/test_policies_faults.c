@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Compiling limit policies, and compiling them again over the old ones, while the k-th allocation
  * fails, for every k: it is refused with words, nothing leaks, and what was counted before is still
- * there. The allocator is this file's own; sanitizers bring theirs, so there it only runs without
- * faults. */
+ * there. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -11,65 +10,9 @@
 #include <cmocka.h>
 
 #include "edge/api/policies.h"
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
-    __has_feature(memory_sanitizer)
-#define OWN_ALLOCATOR 0
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define OWN_ALLOCATOR 0
-#endif
-#ifndef OWN_ALLOCATOR
-#define OWN_ALLOCATOR 1
-#endif
-
-/* The libraries are to use this allocator too. */
-#define SHARED __attribute__((visibility("default")))
+#include "support/fake_malloc.h"
 
 #define FAULTS_MAX 1000 /* more than compiling allocates */
-
-static long calls, fail_at, live;
-
-#if OWN_ALLOCATOR
-void *__libc_malloc(size_t n);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_memalign(size_t alignment, size_t n);
-void __libc_free(void *p);
-
-static bool fails(void)
-{
-    return fail_at && ++calls == fail_at;
-}
-
-SHARED void *malloc(size_t n)
-{
-    void *p = fails() ? NULL : __libc_malloc(n);
-    live += p != NULL;
-    return p;
-}
-
-SHARED void *calloc(size_t n, size_t size)
-{
-    void *p = fails() ? NULL : __libc_calloc(n, size);
-    live += p != NULL;
-    return p;
-}
-
-SHARED void *aligned_alloc(size_t alignment, size_t n)
-{
-    void *p = fails() ? NULL : __libc_memalign(alignment, n);
-    live += p != NULL;
-    return p;
-}
-
-SHARED void free(void *p)
-{
-    live -= p != NULL;
-    __libc_free(p);
-}
-#endif
 
 static const uint8_t secret[16] = "0123456789abcdef";
 
@@ -108,16 +51,14 @@ static long fail_each(const struct pc_config *c, const struct pc_policies *old,
                       struct pc_policies **ret)
 {
     for (long k = 1; k < FAULTS_MAX; k++) {
-        long before = live;
-        calls = 0;
-        fail_at = OWN_ALLOCATOR ? k : 0;
+        long before = fake_malloc_live();
+        fake_malloc_fail_at(k);
         int err = compile(c, old, ret);
-        bool fired = calls >= fail_at;
-        fail_at = 0;
-        if (err == 0 && (!fired || !OWN_ALLOCATOR))
+        fake_malloc_fail_at(0);
+        if (err == 0 && !fake_malloc_fired())
             return k - 1;
         assert_int_equal(err, -ENOMEM); /* nothing here can be done without */
-        assert_int_equal(live, before);
+        assert_int_equal(fake_malloc_live(), before);
         if (old)
             assert_int_equal(remaining(old), 9);
     }
@@ -135,17 +76,17 @@ static void a_failed_allocation_refuses_and_leaves_the_old_ones(void **state)
     struct pc_config c = {.limit_policies = rows, .limit_policy_count = PC_COUNT(rows)};
     struct pc_policies *p = NULL, *again = NULL;
     (void)state;
-    long before = live;
+    long before = fake_malloc_live();
     long failures = fail_each(&c, NULL, &p);
-    assert_true(failures > 8 || !OWN_ALLOCATOR);
+    assert_true(failures > 8 || !fake_malloc_works());
     charge(p);
     rows[1].max_keys = 2048; /* the second gets a table of its own, the first keeps its */
     failures = fail_each(&c, p, &again);
-    assert_true(failures > 4 || !OWN_ALLOCATOR);
+    assert_true(failures > 4 || !fake_malloc_works());
     pc_policies_free(p);
     assert_int_equal(remaining(again), 9);
     pc_policies_free(again);
-    assert_int_equal(live, before);
+    assert_int_equal(fake_malloc_live(), before);
 }
 
 int main(void)

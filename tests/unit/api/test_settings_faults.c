@@ -12,63 +12,7 @@
 #include <cmocka.h>
 
 #include "edge/api/settings.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define REPLACES_MALLOC 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define REPLACES_MALLOC 0
-#endif
-#endif
-#ifndef REPLACES_MALLOC
-#define REPLACES_MALLOC 1
-#endif
-
-static unsigned long allocations, fails_at; /* 0: none fails */
-static long live;
-
-#if REPLACES_MALLOC
-void *__libc_malloc(size_t n);
-void *__libc_calloc(size_t count, size_t n);
-void *__libc_realloc(void *p, size_t n);
-void *__libc_memalign(size_t alignment, size_t n);
-void __libc_free(void *p);
-
-static void *counted(void *p)
-{
-    live += p != NULL;
-    return p;
-}
-
-void *malloc(size_t n)
-{
-    return ++allocations == fails_at ? NULL : counted(__libc_malloc(n));
-}
-
-void *calloc(size_t count, size_t n)
-{
-    return ++allocations == fails_at ? NULL : counted(__libc_calloc(count, n));
-}
-
-/* A refusal to trim is no failure of its caller's, so only what is new may fail. */
-void *realloc(void *p, size_t n)
-{
-    if (p)
-        return __libc_realloc(p, n);
-    return ++allocations == fails_at ? NULL : counted(__libc_realloc(NULL, n));
-}
-
-void *aligned_alloc(size_t alignment, size_t n)
-{
-    return ++allocations == fails_at ? NULL : counted(__libc_memalign(alignment, n));
-}
-
-void free(void *p)
-{
-    live -= p != NULL;
-    __libc_free(p);
-}
-#endif
+#include "support/fake_malloc.h"
 
 static const char config_text[] =
     "routes:\n"
@@ -97,23 +41,22 @@ static void every_allocation_of_compiling_may_fail(void **state)
 {
     (void)state;
     static const uint8_t secret[16] = {1};
-    if (!REPLACES_MALLOC)
+    if (!fake_malloc_works())
         skip();
     struct pc_settings old = {.config = load()}, fresh = {.config = load()};
     struct pc_why why = {{0}};
     assert_int_equal(pc_settings_compile(&old, old.config, NULL, 1, secret, &why), 0);
-    unsigned long k = 0;
-    for (int rc = -ENOMEM; rc < 0;) {
-        long before = live;
+    long k = 0;
+    do { /* a refusal to trim is made up for */
+        long before = fake_malloc_live();
         why.text[0] = 0;
-        allocations = 0;
-        fails_at = ++k;
-        rc = pc_settings_compile(&fresh, old.config, &old, 1, secret, &why);
-        fails_at = 0;
+        fake_malloc_fail_at(++k);
+        int rc = pc_settings_compile(&fresh, old.config, &old, 1, secret, &why);
+        fake_malloc_fail_at(0);
         assert_true(rc == 0 || (rc == -ENOMEM && why.text[0]));
         pc_settings_free_compiled(&fresh);
-        assert_int_equal(live, before);
-    }
+        assert_int_equal(fake_malloc_live(), before);
+    } while (fake_malloc_fired());
     assert_true(k > 15);
     /* The old ones still work. */
     struct pc_route_request r = {

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Loading and showing a configuration while the k-th allocation fails, for every k: it is refused
- * with words (or was not needed), and nothing leaks. The allocator is this file's own; sanitizers
- * bring theirs, so there it only runs without faults. */
+ * with words (or was not needed), and nothing leaks. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -12,67 +11,9 @@
 #include <cmocka.h>
 
 #include "base/config.h"
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
-    __has_feature(memory_sanitizer)
-#define OWN_ALLOCATOR 0
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define OWN_ALLOCATOR 0
-#endif
-#ifndef OWN_ALLOCATOR
-#define OWN_ALLOCATOR 1
-#endif
-
-/* The libraries are to use this allocator too. */
-#define SHARED __attribute__((visibility("default")))
+#include "support/fake_malloc.h"
 
 #define FAULTS_MAX 20000 /* more than a load allocates */
-
-static long calls, fail_at, live;
-
-#if OWN_ALLOCATOR
-void *__libc_malloc(size_t n);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_realloc(void *p, size_t n);
-void __libc_free(void *p);
-
-static bool fails(void)
-{
-    return fail_at && ++calls == fail_at;
-}
-
-SHARED void *malloc(size_t n)
-{
-    void *p = fails() ? NULL : __libc_malloc(n);
-    live += p != NULL;
-    return p;
-}
-
-SHARED void *calloc(size_t n, size_t size)
-{
-    void *p = fails() ? NULL : __libc_calloc(n, size);
-    live += p != NULL;
-    return p;
-}
-
-SHARED void *realloc(void *old, size_t n)
-{
-    if (n && fails())
-        return NULL;
-    void *p = __libc_realloc(old, n);
-    live += (p != NULL) - (old != NULL);
-    return p;
-}
-
-SHARED void free(void *p)
-{
-    live -= p != NULL;
-    __libc_free(p);
-}
-#endif
 
 static char path[64];
 
@@ -107,12 +48,11 @@ static bool load_with_fault(long k, const char *hash)
     const struct pc_config_options o = {.path = path, .environ = environ_};
     struct pc_config *c = NULL;
     struct pc_why why = {""};
-    long before = live;
-    calls = 0;
-    fail_at = k;
+    long before = fake_malloc_live();
+    fake_malloc_fail_at(k);
     int err = pc_config_load(&o, &c, &why);
-    fail_at = 0;
-    bool reached = calls >= k;
+    fake_malloc_fail_at(0);
+    bool reached = fake_malloc_fired();
     if (err) {
         assert_null(c);
         assert_true(reached && why.text[0]);
@@ -120,7 +60,7 @@ static bool load_with_fault(long k, const char *hash)
         assert_string_equal(c->hash, hash);
         pc_config_free(c);
     }
-    assert_int_equal(live, before);
+    assert_int_equal(fake_malloc_live(), before);
     return reached;
 }
 
@@ -138,9 +78,9 @@ static void every_allocation_may_fail_and_nothing_leaks(void **state)
     memcpy(hash, c->hash, sizeof hash);
     pc_config_free(c);
     long k = 1;
-    while (OWN_ALLOCATOR && k < FAULTS_MAX && load_with_fault(k, hash))
+    while (fake_malloc_works() && k < FAULTS_MAX && load_with_fault(k, hash))
         k++;
-    assert_true(!OWN_ALLOCATOR || (k > 100 && k < FAULTS_MAX));
+    assert_true(!fake_malloc_works() || (k > 100 && k < FAULTS_MAX));
 }
 
 int main(void)

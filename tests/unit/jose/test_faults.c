@@ -4,50 +4,15 @@
  * counter here; the sanitizers see the rest).
  *
  * The sources are compiled into this program with their allocations replaced. */
-#include <stdlib.h>
+#include "support/faulty_alloc.h"
 
-static void *faulty_malloc(size_t n);
-static void *faulty_calloc(size_t count, size_t n);
-static void counted_free(void *p);
-
-#define malloc(n)        faulty_malloc(n)
-#define calloc(count, n) faulty_calloc(count, n)
-#define free(p)          counted_free(p)
 #include "edge/jose/key.c"   /* NOLINT(bugprone-suspicious-include) */
 #include "edge/jose/jwk.c"   /* NOLINT(bugprone-suspicious-include) */
 #include "edge/jose/trust.c" /* NOLINT(bugprone-suspicious-include) */
-#undef malloc
-#undef calloc
-#undef free
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
-
-static unsigned allocations, fails_at;
-static int live;
-
-static void *counted(void *p)
-{
-    live += p != NULL;
-    return p;
-}
-
-static void *faulty_malloc(size_t n)
-{
-    return ++allocations == fails_at ? NULL : counted(malloc(n));
-}
-
-static void *faulty_calloc(size_t count, size_t n)
-{
-    return ++allocations == fails_at ? NULL : counted(calloc(count, n));
-}
-
-static void counted_free(void *p)
-{
-    live -= p != NULL;
-    free(p);
-}
 
 static const char jwks_text[] =
     "{\"keys\":[{\"kty\":\"OKP\",\"crv\":\"Ed25519\",\"x\":"

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The k-th allocation fails, for k = 1, 2, 3, … over a journal's life on real files, until none
- * does: the error is -ENOMEM, nothing leaks, nothing acknowledged is lost. The allocator of the C
- * library is put in front of; sanitizers do that themselves, so there the test only runs once
- * without a fault. */
+ * does: the error is -ENOMEM, nothing leaks, nothing acknowledged is lost. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -13,80 +11,8 @@
 #include <unistd.h>
 
 #include "edge/journal/inspect.h"
+#include "support/fake_malloc.h"
 #include "support/journal_kit.h"
-
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define OWN_ALLOCATOR 0
-#elif defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
-#define OWN_ALLOCATOR 0
-#endif
-#endif
-#ifndef OWN_ALLOCATOR
-#define OWN_ALLOCATOR 1
-#endif
-
-static volatile long fail_at; /* the k-th allocation from now fails; 0 = none */
-static volatile bool fired;
-
-#if OWN_ALLOCATOR
-static volatile long live; /* compilers assume that allocating changes no variable */
-
-void *__libc_malloc(size_t n);
-void *__libc_calloc(size_t n, size_t each);
-void *__libc_realloc(void *p, size_t n);
-void *__libc_memalign(size_t alignment, size_t n);
-void __libc_free(void *p);
-
-/* The C library's own calls must come here too. */
-#define EXPORTED __attribute__((visibility("default")))
-
-static bool refuse(void)
-{
-    if (fail_at == 0 || --fail_at > 0)
-        return false;
-    fired = true;
-    return true;
-}
-
-static void *counted(void *p)
-{
-    live += p != NULL;
-    return p;
-}
-
-EXPORTED void *malloc(size_t n)
-{
-    return refuse() ? NULL : counted(__libc_malloc(n));
-}
-
-EXPORTED void *calloc(size_t n, size_t each)
-{
-    return refuse() ? NULL : counted(__libc_calloc(n, each));
-}
-
-EXPORTED void *realloc(void *p, size_t n)
-{
-    if (refuse())
-        return NULL;
-    void *grown = __libc_realloc(p, n);
-    live += !p && grown;
-    return grown;
-}
-
-EXPORTED void *aligned_alloc(size_t alignment, size_t n)
-{
-    return refuse() ? NULL : counted(__libc_memalign(alignment, n));
-}
-
-EXPORTED void free(void *p)
-{
-    live -= p != NULL;
-    __libc_free(p);
-}
-#else
-static const long live = 0;
-#endif
 
 static struct kit k;
 static size_t acknowledged;
@@ -149,21 +75,20 @@ static void run_with_fault(const char *path, long at)
     kit_init(&k, NULL);
     k.dir = path;
     acknowledged = 0;
-    fired = false;
-    long before = live;
-    fail_at = at;
+    long before = fake_malloc_live();
+    fake_malloc_fail_at(at);
     int err = live_once();
-    fail_at = 0;
-    assert_int_equal(live, before);
+    fake_malloc_fail_at(0);
+    assert_int_equal(fake_malloc_live(), before);
     /* Some failures are made up for: what could not be removed now is removed next time. */
-    assert_true(err == 0 || (err == -ENOMEM && fired));
+    assert_true(err == 0 || (err == -ENOMEM && fake_malloc_fired()));
     size_t n = acknowledged;
     if (kit_open(&k))
         fail_msg("allocation %ld: the next start was refused: %s", at, k.why.text);
     assert_false(k.state.damaged);
     assert_true(k.state.n >= n);
     kit_close(&k);
-    assert_int_equal(live, before);
+    assert_int_equal(fake_malloc_live(), before);
 }
 
 static void any_allocation_may_fail(void **state)
@@ -178,9 +103,9 @@ static void any_allocation_may_fail(void **state)
     do {
         run_with_fault(path, at++);
         remove_journal(path);
-    } while (fired);
+    } while (fake_malloc_fired());
     assert_int_equal(rmdir(base), 0);
-    assert_true(!OWN_ALLOCATOR || at > 15);
+    assert_true(!fake_malloc_works() || at > 15);
 }
 
 int main(void)

@@ -4,52 +4,17 @@
  * and leaves nothing behind.
  *
  * The sources are compiled into this program with their allocations replaced. */
-#include <stdlib.h>
+#include "support/faulty_alloc.h"
 
-static void *faulty_malloc(size_t n);
-static void *faulty_calloc(size_t count, size_t n);
-static void counted_free(void *p);
-
-#define malloc(n)        faulty_malloc(n)
-#define calloc(count, n) faulty_calloc(count, n)
-#define free(p)          counted_free(p)
 #include "edge/state/flags.c"         /* NOLINT(bugprone-suspicious-include) */
 #include "edge/state/flags_builtin.c" /* NOLINT(bugprone-suspicious-include) */
 #include "edge/state/flags_file.c"    /* NOLINT(bugprone-suspicious-include) */
 #include "edge/state/flags_compile.c" /* NOLINT(bugprone-suspicious-include) */
 #include "edge/state/flags_environ.c" /* NOLINT(bugprone-suspicious-include) */
-#undef malloc
-#undef calloc
-#undef free
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
-
-static unsigned allocations, fails_at;
-static int live;
-
-static void *counted(void *p)
-{
-    live += p != NULL;
-    return p;
-}
-
-static void *faulty_malloc(size_t n)
-{
-    return ++allocations == fails_at ? NULL : counted(malloc(n));
-}
-
-static void *faulty_calloc(size_t count, size_t n)
-{
-    return ++allocations == fails_at ? NULL : counted(calloc(count, n));
-}
-
-static void counted_free(void *p)
-{
-    live -= p != NULL;
-    free(p);
-}
 
 static int reload(const char *text, struct pc_flags **flags, struct pc_why *why)
 {

@@ -4,70 +4,16 @@
  * nothing leaks (the counter here; the sanitizers see the rest).
  *
  * The sources are compiled into this program with their allocations replaced. */
-#include <stdlib.h>
+#include "support/faulty_alloc.h"
 
-static void *faulty_malloc(size_t n);
-static void *faulty_calloc(size_t count, size_t n);
-static void *faulty_realloc(void *p, size_t n);
-static void *faulty_aligned(size_t alignment, size_t n);
-static void counted_free(void *p);
-
-#define malloc(n)           faulty_malloc(n)
-#define calloc(count, n)    faulty_calloc(count, n)
-#define realloc(p, n)       faulty_realloc(p, n)
-#define aligned_alloc(a, n) faulty_aligned(a, n)
-#define free(p)             counted_free(p)
 #include "edge/state/ip_build.c" /* NOLINT(bugprone-suspicious-include) */
 #include "edge/state/ip_sets.c"  /* NOLINT(bugprone-suspicious-include) */
 #include "edge/state/ip_table.c" /* NOLINT(bugprone-suspicious-include) */
 #include "edge/state/ip_tree.c"  /* NOLINT(bugprone-suspicious-include) */
-#undef malloc
-#undef calloc
-#undef realloc
-#undef aligned_alloc
-#undef free
 
 #include <setjmp.h>
 #include <stdarg.h>
 #include <cmocka.h>
-
-static unsigned allocations, fails_at;
-static int live;
-
-static void *counted(void *p)
-{
-    live += p != NULL;
-    return p;
-}
-
-static void *faulty_malloc(size_t n)
-{
-    return ++allocations == fails_at ? NULL : counted(malloc(n));
-}
-
-static void *faulty_calloc(size_t count, size_t n)
-{
-    return ++allocations == fails_at ? NULL : counted(calloc(count, n));
-}
-
-static void *faulty_realloc(void *p, size_t n)
-{
-    if (++allocations == fails_at)
-        return NULL;
-    live += p == NULL;
-    return realloc(p, n);
-}
-
-static void *faulty_aligned(size_t alignment, size_t n)
-{
-    return ++allocations == fails_at ? NULL : counted(aligned_alloc(alignment, n));
-}
-
-static void counted_free(void *p)
-{
-    live -= p != NULL;
-    free(p);
-}
 
 static struct pc_registers *runtime;
 
