@@ -7,6 +7,19 @@
 
 #include "edge/api/decision.h"
 
+/* What a step shows of one text, and how many entries of a list: an answer is bounded, however long
+ * the lists of the configuration are and whatever is asked. */
+#define SHOWN_BYTES 120
+#define SHOWN_LIST  1024 /* bytes of scopes or roles */
+#define SHOWN_WORDS 16
+
+static void put_cut(struct pc_buf *b, struct pc_bytes s, size_t max)
+{
+    pc_buf_json(b, pc_bytes_of(s.p, pc_min_u64(s.n, max)));
+    if (s.n > max)
+        pc_buf_lit(b, "…");
+}
+
 static void begin_step(struct pc_trace *t, const char *step, const char *outcome)
 {
     if (t->steps++)
@@ -39,10 +52,12 @@ static void put_words(struct pc_buf *b, const char *title, const struct pc_words
     if (words->n == 0)
         return;
     pc_buf_fmt(b, "; %s", title);
-    for (unsigned i = 0; i < words->n; i++) {
+    for (unsigned i = 0; i < words->n && i < SHOWN_WORDS; i++) {
         pc_buf_char(b, ' ');
-        pc_buf_json(b, pc_bytes_str(words->v[i]));
+        put_cut(b, pc_bytes_str(words->v[i]), SHOWN_BYTES);
     }
+    if (words->n > SHOWN_WORDS)
+        pc_buf_fmt(b, " and %u more", words->n - SHOWN_WORDS);
 }
 
 static void describe_route(struct pc_buf *b, const struct pc_route *route)
@@ -52,7 +67,7 @@ static void describe_route(struct pc_buf *b, const struct pc_route *route)
     if (route->config) {
         const struct pc_config_route *c = route->config;
         pc_buf_lit(b, ": path ");
-        pc_buf_json(b, c->path[0] ? pc_bytes_str(c->path) : PC_LIT("any"));
+        put_cut(b, c->path[0] ? pc_bytes_str(c->path) : PC_LIT("any"), SHOWN_LIST);
         put_words(b, "hosts", &c->hosts);
         put_words(b, "methods", &c->methods);
         put_words(b, "listeners", &c->listeners);
@@ -108,7 +123,7 @@ void pc_trace_ip_set(struct pc_trace *t, const struct pc_question *q, unsigned s
         pc_buf_fmt(t->b, "/%u", rule.cidr.bits);
         if (rule.reason.n) {
             pc_buf_lit(t->b, " (");
-            pc_buf_json(t->b, rule.reason);
+            put_cut(t->b, rule.reason, SHOWN_BYTES);
             pc_buf_char(t->b, ')');
         }
     } else if (match->source == PC_IP_FROM_NO_ADDRESS) {
@@ -136,7 +151,7 @@ static void explain_limit(struct pc_trace *t, const char *step, const struct pc_
     begin_step(t, step, outcomes[c->outcome].outcome);
     pc_buf_json(t->b, pc_bytes_str(c->policy->name));
     pc_buf_lit(t->b, " for ");
-    pc_buf_json(t->b, c->key);
+    put_cut(t->b, c->key, SHOWN_BYTES);
     pc_buf_fmt(t->b, ": cost %" PRId64 ", %" PRId64 " of %" PRId64 " left%s", c->cost,
                c->result.remaining, c->result.limit, outcomes[c->outcome].text);
     end_step(t);
@@ -158,7 +173,7 @@ static void put_part(struct pc_buf *b, const char *title, const struct pc_cached
     if (value.n == 0)
         return;
     pc_buf_fmt(b, "%s ", title);
-    pc_buf_json(b, value);
+    put_cut(b, value, 2 * SHOWN_BYTES);
 }
 
 /* What a genuine token says, and what refuses it: never the token itself. */
@@ -203,18 +218,20 @@ void pc_trace_rule(struct pc_trace *t, const struct pc_decision *d, enum pc_deci
         pc_buf_lit(t->b, "needs all of: ");
         pc_buf_json(t->b, route->scope_list);
         pc_buf_lit(t->b, "; the token has: ");
-        pc_buf_json(t->b, pc_token_part(d->identity, PC_PART_SCOPES));
+        put_cut(t->b, pc_token_part(d->identity, PC_PART_SCOPES), SHOWN_LIST);
         end_step(t);
     }
     if (route->role_n && code != PC_DECISION_INSUFFICIENT_SCOPE) {
         begin_step(t, "roles", code == PC_DECISION_INSUFFICIENT_ROLE ? "refuse" : "pass");
         pc_buf_lit(t->b, "needs one of:");
-        for (unsigned i = 0; i < route->role_n; i++) {
+        for (unsigned i = 0; i < route->role_n && i < SHOWN_WORDS; i++) {
             pc_buf_char(t->b, ' ');
-            pc_buf_json(t->b, route->roles[i]);
+            put_cut(t->b, route->roles[i], SHOWN_BYTES);
         }
+        if (route->role_n > SHOWN_WORDS)
+            pc_buf_fmt(t->b, " and %u more", route->role_n - SHOWN_WORDS);
         pc_buf_lit(t->b, "; the token has: ");
-        pc_buf_json(t->b, pc_token_part(d->identity, PC_PART_ROLES));
+        put_cut(t->b, pc_token_part(d->identity, PC_PART_ROLES), SHOWN_LIST);
         end_step(t);
     }
 }
@@ -222,19 +239,21 @@ void pc_trace_rule(struct pc_trace *t, const struct pc_decision *d, enum pc_deci
 void pc_trace_flags(struct pc_trace *t, const struct pc_question *q, const struct pc_decision *d)
 {
     const struct pc_route *route = d->route;
-    for (unsigned i = 0; i < route->flag_n; i++) {
+    for (unsigned i = 0; i < route->flag_n && i < SHOWN_WORDS; i++) {
         const struct pc_route_flag *f = &route->flags[i];
         const struct pc_flag *flag = pc_flags_find_hashed(q->view->flags, f->key, f->hash);
         begin_step(t, "flag", flag ? "attach" : "skip");
         pc_buf_json(t->b, f->key);
         if (flag) {
             pc_buf_lit(t->b, " = ");
-            pc_buf_json(t->b, flag->value);
+            put_cut(t->b, flag->value, SHOWN_BYTES);
             pc_buf_lit(t->b, " from ");
-            pc_buf_json(t->b, flag->source);
+            put_cut(t->b, flag->source, SHOWN_BYTES);
         } else {
             pc_buf_lit(t->b, ": no such flag");
         }
         end_step(t);
     }
+    if (route->flag_n > SHOWN_WORDS)
+        pc_trace_step(t, "flag", "attach", "and %u more", route->flag_n - SHOWN_WORDS);
 }
