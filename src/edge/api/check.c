@@ -13,7 +13,7 @@
 #define TEXT_BYTES   (PC_WORKER_SCRATCH_BYTES / 2)
 #define ANSWER_BYTES (PC_WORKER_SCRATCH_BYTES - TEXT_BYTES)
 #define COST_MAX     INT64_C(1000000)
-#define STEPS_BYTES  (32u << 10)
+#define STEPS_BYTES  (48u << 10)
 
 /* The question being read. */
 struct asked {
@@ -291,9 +291,12 @@ static int read_flags(struct asked *a, const struct pc_json_token *value)
         return refuse(a, "BAD_REQUEST", "flags: at most %d", PC_ASKED_FLAGS_MAX);
     PC_JSON_FOREACH(a->doc, value, each)
     {
+        struct pc_why why = {{0}};
         int rc = read_text(a, each, "flags[]", &key);
         if (rc < 0)
             return rc;
+        if (pc_flag_key_check(key, &why) < 0)
+            return refuse(a, "FLAG_KEY_INVALID", "flags[]: %.200s", why.text);
         if (!is_asked(a, key))
             a->flags[a->flag_n++] = key;
     }
@@ -468,7 +471,9 @@ static void put_outcome(struct pc_buf *b, const struct pc_decision *d)
 static void put_answer(struct pc_buf *b, const struct asked *a, const struct pc_decision *d)
 {
     put_outcome(b, d);
-    put_claims(b, d->verdict.token);
+    /* A refused token still says whose it is. One that passes only because its route is in shadow
+     * mode must not: who reads "allow" and "subject" would take its word. */
+    put_claims(b, d->allow ? d->identity : d->verdict.token);
     put_limits(b, d);
     put_flags(b, a, d);
     put_headers(b, d);
@@ -476,6 +481,14 @@ static void put_answer(struct pc_buf *b, const struct asked *a, const struct pc_
 }
 
 /* ---- the whole ---- */
+
+/* Whether this may charge a limit. Routes are told apart by the decision only: where one of them
+ * has limits, all count. */
+static bool charges(const struct asked *a)
+{
+    return a->q.limit_n > 0 ||
+           (a->q.route ? a->q.route->limit_n > 0 : a->q.view->settings->charges);
+}
 
 static int begin(struct pc_worker *w, struct pc_bytes body, const struct pc_check_asker *asker,
                  struct pc_check_result *ret, struct asked *a, struct pc_json *doc)
@@ -494,7 +507,8 @@ static int begin(struct pc_worker *w, struct pc_bytes body, const struct pc_chec
     a->texts = pc_buf_of(w->scratch, TEXT_BYTES);
     a->refusal = &ret->refusal;
     ret->settings = a->q.view->settings;
-    return read_question(a, body, doc);
+    int rc = read_question(a, body, doc);
+    return rc == 0 && asker->may_only_look && charges(a) ? -EACCES : rc;
 }
 
 static void explain(struct asked *a, struct pc_decision *d, struct pc_buf *answer)
@@ -537,8 +551,12 @@ int pc_check(struct pc_worker *w, struct pc_bytes body, const struct pc_check_as
 
 static void handle(struct pc_call *call, bool explain_it)
 {
-    struct pc_check_asker asker = {call->client, call->client_malformed,
-                                   pc_listener_of(call->conn)->index, explain_it};
+    struct pc_check_asker asker = {
+        .client = call->client,
+        .client_malformed = call->client_malformed,
+        .listener = pc_listener_of(call->conn)->index,
+        .explain = explain_it,
+    };
     struct pc_check_result result;
     int rc = pc_check(call->worker, call->body, &asker, &result);
     if (rc == -EINVAL) {

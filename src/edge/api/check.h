@@ -26,6 +26,7 @@ struct pc_check_asker {
     bool client_malformed;
     unsigned listener;
     bool explain; /* charge and count nothing, and answer with the steps instead of the claims */
+    bool may_only_look; /* -EACCES where a limit might be charged */
 };
 
 struct pc_check_result {
@@ -35,8 +36,8 @@ struct pc_check_result {
     struct pc_check_refusal refusal;    /* of -EINVAL */
 };
 
-/* Reads `body`, decides, and writes the answer. 0, -EINVAL with the refusal set, or PC_E_TOO_LARGE:
- * the answer has no room. */
+/* Reads `body`, decides, and writes the answer. 0, -EINVAL with the refusal set, -EACCES (see
+ * may_only_look), or PC_E_TOO_LARGE: the answer has no room. */
 int pc_check(struct pc_worker *w, struct pc_bytes body, const struct pc_check_asker *asker,
              struct pc_check_result *ret);
 

@@ -262,10 +262,16 @@ static outcome cmd_pttl(struct pc_resp_conn *r, const struct pc_resp_command *c)
 static outcome cmd_check(struct pc_resp_conn *r, const struct pc_resp_command *c)
 {
     struct pc_check_asker asker = {.client = pc_conn_ip(r->conn),
-                                   .listener = pc_listener_of(r->conn)->index};
+                                   .listener = pc_listener_of(r->conn)->index,
+                                   .may_only_look = !pc_admin_may(pc_resp_role(r), PC_MAY_GATEWAY)};
     struct pc_check_result result;
     int rc = pc_check(r->worker, c->argv[1], &asker, &result);
-    if (rc == -EINVAL)
+    if (rc == -EACCES)
+        pc_resp_reply_error(r, "%s",
+                            pc_resp_role(r) == PC_ADMIN_NONE
+                                ? "NOAUTH Authentication required: this may charge a limit."
+                                : "NOPERM role viewer may only read, and this may charge a limit");
+    else if (rc == -EINVAL)
         pc_resp_reply_error(r, "ERR %s %s", result.refusal.code, result.refusal.text);
     else if (rc < 0)
         pc_resp_reply_error(r,

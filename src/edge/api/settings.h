@@ -58,6 +58,7 @@ struct pc_settings {
     struct pc_route **by_name; /* the same, sorted */
     struct pc_route default_route;
     unsigned needs;                    /* PC_ROUTE_NEEDS_* */
+    bool charges;                      /* some route has limits */
     uint64_t log_codes;                /* bit per enum pc_decision_code: always logged */
     struct pc_settings_memory *memory; /* what routes point into */
 };

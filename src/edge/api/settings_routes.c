@@ -310,6 +310,7 @@ static int compile_all(struct pc_settings *s, struct pc_why *why)
         if (rc < 0)
             return rc;
         s->by_name[i] = &s->routes[i];
+        s->charges |= s->routes[i].limit_n > 0;
     }
     qsort(s->by_name, s->config->route_count, sizeof(struct pc_route *), compare_names);
     return 0;
