@@ -175,17 +175,19 @@ static struct found look_up(const struct pc_limit_table *t, uint64_t fp)
 
 /* ---- counting; only the owner writes, so a plain add that others see whole ---- */
 
-static void add(uint64_t *counter, uint64_t n)
+static void count(struct pc_limit_counters *c, size_t counter, uint64_t n)
 {
-    __atomic_store_n(counter, __atomic_load_n(counter, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+    uint64_t *at = (uint64_t *)c + counter / sizeof(uint64_t);
+    __atomic_store_n(at, __atomic_load_n(at, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
 }
+#define COUNT(counters, field, n) count((counters), offsetof(struct pc_limit_counters, field), (n))
 
 static bool empty_slot(struct pc_limit_slot *s, uint64_t fp, uint64_t state,
                        struct pc_limit_counters *counters)
 {
     if (!pc_limit_swap(s, (struct pc_limit_pair){fp, state}, (struct pc_limit_pair){0, 0}))
         return false;
-    add(&counters->occupied, (uint64_t)-1);
+    COUNT(counters, occupied, (uint64_t)-1);
     return true;
 }
 
@@ -268,9 +270,11 @@ static enum insertion insert(struct pc_limit_table *t, const struct pc_limit_rul
     if (!pc_limit_swap(p.slot, p.holds, tentative))
         return CHANGED;
     if (p.how == TAKE_EMPTY)
-        add(&counters->occupied, 1);
+        COUNT(counters, occupied, 1);
+    else if (p.how == TAKE_IDLE)
+        COUNT(counters, evicted_idle, 1);
     else
-        add(p.how == TAKE_IDLE ? &counters->evicted_idle : &counters->evicted_active, 1);
+        COUNT(counters, evicted_active, 1);
     *ret_own = (struct found){p.slot, tentative.state};
     return INSERTED;
 }
@@ -356,7 +360,7 @@ enum pc_take pc_limits_take(struct pc_limit_table *t, const struct pc_limit_rule
                 break;
             enum insertion done = insert(t, rule, fp, now_ns, counters, &f);
             if (done == FULL) {
-                add(&counters->no_room, 1);
+                COUNT(counters, no_room, 1);
                 *ret_result = (struct pc_limit_result){.limit = rule->burst};
                 return PC_TAKE_NO_ROOM;
             }

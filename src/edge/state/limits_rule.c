@@ -128,6 +128,7 @@ static uint64_t window_state(const struct window *w)
 static int64_t scale(int64_t a, int64_t b, int64_t c, bool up)
 {
     uint64_t product;
+    PC_ASSERT(c > 0);
     if (PC_LIKELY(!__builtin_mul_overflow((uint64_t)a, (uint64_t)b, &product)))
         return (int64_t)(product / (uint64_t)c + (up && product % (uint64_t)c != 0));
     unsigned __int128 wide = (unsigned __int128)(uint64_t)a * (uint64_t)b;

@@ -51,8 +51,9 @@ static enum pc_throttle_error make_rule(const struct pc_throttle_call *c,
 /* Whole seconds by way of a double, and one more for milliseconds beyond. */
 static int64_t seconds_of(int64_t ns)
 {
-    double s = (double)(ns / SECOND_NS) + (double)(ns % SECOND_NS) / (double)SECOND_NS;
-    return (int64_t)s + (ns % SECOND_NS / MILLISECOND_NS > 0);
+    int64_t whole = ns / SECOND_NS, rest_ns = ns % SECOND_NS;
+    double s = (double)whole + (double)rest_ns / (double)SECOND_NS;
+    return (int64_t)s + (rest_ns / MILLISECOND_NS > 0);
 }
 
 /* In microseconds, by way of a double; below one microsecond a token they divide by zero. */
