@@ -20,6 +20,7 @@ static const char why_retired[] =
 struct mark {
     uint64_t offset;           /* in audit.jsonl */
     uint64_t position;         /* every record up to here has its line before offset */
+    uint64_t named;            /* the last position that a line before offset names */
     struct pc_audit_hash hash; /* of the line before offset: the next one's prev */
     uint64_t number;           /* first position in the file; 0 while it is empty */
 };
@@ -38,11 +39,12 @@ struct pc_audit {
     uint8_t *out;           /* lines to be written at written.offset */
     size_t out_n;
     uint32_t out_lines;
+    uint64_t out_named;            /* by the last line in out */
     struct pc_audit_hash out_hash; /* of the last line in out */
     uint8_t *line;                 /* PC_AUDIT_LINE_MAX */
 
     /* [any] */
-    _Atomic uint64_t synced_position, position, lines, failures;
+    _Atomic uint64_t synced_position, synced_named, position, lines, failures;
     atomic_bool failing;
     pthread_mutex_t lock; /* guards why */
     char why[256];
@@ -95,6 +97,11 @@ void pc_audit_free(struct pc_audit *a)
 uint64_t pc_audit_synced(const struct pc_audit *a)
 {
     return atomic_load_explicit(&a->synced_position, memory_order_acquire);
+}
+
+uint64_t pc_audit_named(const struct pc_audit *a)
+{
+    return atomic_load_explicit(&a->synced_named, memory_order_acquire);
 }
 
 void pc_audit_status(struct pc_audit *a, struct pc_audit_status *ret_status)
@@ -161,6 +168,7 @@ static void survey_line(struct survey *s, const struct pc_line *line)
     pc_audit_line_hash(line->text, &hash);
     struct mark m = {.offset = line->offset + line->text.n + 1,
                      .position = known ? e.last : s->last.position,
+                     .named = known ? e.last : s->last.named,
                      .hash = hash,
                      .number = s->last.number ? s->last.number
                                : known        ? e.first
@@ -218,7 +226,7 @@ static int end_of_older(struct pc_audit *a, struct mark *ret)
         a->ops->close(a->ops->ctx, fd);
     if (rc < 0)
         return failed(a, rc, name);
-    *ret = (struct mark){.position = s.last.position, .hash = s.last.hash};
+    *ret = (struct mark){.position = s.last.position, .named = s.last.named, .hash = s.last.hash};
     return 0;
 }
 
@@ -287,6 +295,8 @@ static void settle_synced(struct pc_audit *a)
     /* A2: a file that somebody shortened meanwhile takes nothing back. */
     if (a->synced.position > atomic_load(&a->synced_position))
         atomic_store_explicit(&a->synced_position, a->synced.position, memory_order_release);
+    if (a->synced.named > atomic_load(&a->synced_named))
+        atomic_store_explicit(&a->synced_named, a->synced.named, memory_order_release);
 }
 
 /* What stands in memory about this file since it was opened first is enough, unless it is shorter:
@@ -329,6 +339,7 @@ static void check_ahead(struct pc_audit *a, struct mark *end)
         return;
     a->ahead_to = end->position;
     end->position = a->o.start_position;
+    end->named = 0; /* by another journal */
     pc_log_event(PC_LOG_ERROR, "audit_ahead",
                  PC_AUDIT_FILE " goes to position %llu, but the journal only to %llu",
                  (unsigned long long)a->ahead_to, (unsigned long long)a->o.start_position);
@@ -354,6 +365,7 @@ static int resume(struct pc_audit *a)
     a->written = end;
     a->out_n = a->out_lines = 0;
     a->out_hash = end.hash;
+    a->out_named = end.named;
     a->gap_due = a->ahead_to != 0;
     pc_tail_seek(a->tail, end.position);
     settle_synced(a);
@@ -362,12 +374,13 @@ static int resume(struct pc_audit *a)
 
 /* ---- deriving ---- */
 
-static void keep_line(struct pc_audit *a, struct pc_bytes line, uint64_t first)
+static void keep_line(struct pc_audit *a, struct pc_bytes line, uint64_t first, uint64_t last)
 {
     PC_ASSERT(a->out_n + line.n <= PC_AUDIT_BUFFER_BYTES + PC_AUDIT_LINE_MAX);
     memcpy(a->out + a->out_n, line.p, line.n);
     a->out_n += line.n;
     a->out_lines++;
+    a->out_named = last;
     if (a->written.number == 0)
         a->written.number = first;
 }
@@ -396,13 +409,13 @@ static int put_gap(struct pc_audit *a, uint64_t first, uint64_t last, int64_t wa
 {
     struct pc_bytes line =
         pc_audit_gap(a->line, a->o.node, first, last, wall_ms, why, &a->out_hash, &a->out_hash);
-    keep_line(a, line, first);
+    keep_line(a, line, first, last);
     return make_room(a);
 }
 
 static int end_line(struct pc_audit *a, struct pc_audit_line *l)
 {
-    keep_line(a, pc_audit_line_end(l, &a->out_hash, &a->out_hash), l->first);
+    keep_line(a, pc_audit_line_end(l, &a->out_hash, &a->out_hash), l->first, l->last);
     return make_room(a);
 }
 
@@ -485,6 +498,7 @@ static int derive_some(struct pc_audit *a, int64_t wall_ms, bool *ret_more)
     if (rc < 0)
         return rc;
     a->written.position = pc_tail_position(a->tail); /* marks at the end, too */
+    a->written.named = a->out_named;
     atomic_store(&a->position, a->written.position);
     return 0;
 }

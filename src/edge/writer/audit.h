@@ -8,7 +8,9 @@
  *
  * A1  A line is written only when its records are durable, and behind the line before it.
  * A2  pc_audit_synced() is a position up to which every record's line is durable; it only grows
- *     while the server runs. Segments beyond it are not retired.
+ *     while the server runs. Segments beyond pc_audit_named() are not retired: marks of the journal
+ *     take positions but have no lines, so this is all that a start can learn from the file, and
+ *     what lies between would look lost to it.
  * A3  Whatever fails, the file is taken back to what is known durable and derived again from there,
  *     so a failed sync or a torn write leaves no line twice, and no half line before another.
  * A4  At a start the chain of hashes tells how far the file is whole. What a crash left behind that
@@ -62,6 +64,8 @@ int64_t pc_audit_work(struct pc_audit *a, int64_t now_ns, int64_t wall_ms, bool 
 
 /* [any] */
 uint64_t pc_audit_synced(const struct pc_audit *a);
+/* The last position that a durable line names, at most pc_audit_synced(): what may be retired. */
+uint64_t pc_audit_named(const struct pc_audit *a);
 void pc_audit_status(struct pc_audit *a, struct pc_audit_status *ret_status);
 
 #endif

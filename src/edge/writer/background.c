@@ -159,7 +159,7 @@ static int retire(struct pc_writer *w)
     bool tight = status.bytes_used > w->o.outbox_max_bytes / 2;
     uint64_t upto = tight ? status.snapshot_position : status.previous_snapshot;
     if (w->audit.audit)
-        upto = pc_min_u64(upto, pc_audit_synced(w->audit.audit));
+        upto = pc_min_u64(upto, pc_audit_named(w->audit.audit));
     return pc_journal_retire(w->journal, upto, NULL);
 }
 
