@@ -249,6 +249,12 @@ void pc_token_prefetch(const struct pc_worker *w, struct pc_bytes token,
     pc_token_cache_prefetch(w->cache, &ret_query->digest);
 }
 
+void pc_token_prefetch_entry(const struct pc_worker *w, const struct pc_token_query *query)
+{
+    if (query->token.n && query->token.n <= PC_TOKEN_BYTES_MAX)
+        pc_token_cache_prefetch_entry(w->cache, &query->digest);
+}
+
 void pc_token_identify(struct pc_worker *w, const struct pc_trust *trust,
                        const struct pc_token_query *query, const struct pc_ip *client,
                        struct pc_verdict *ret_verdict)

@@ -56,6 +56,8 @@ struct pc_token_query {
 /* Begins: the token's place in the cache is on its way. */
 void pc_token_prefetch(const struct pc_worker *w, struct pc_bytes token,
                        struct pc_token_query *ret_query);
+/* Once that has arrived: its entry is on its way. */
+void pc_token_prefetch_entry(const struct pc_worker *w, const struct pc_token_query *query);
 /* Is it genuine, and what does it say? Sets error, or busy, or token and issuer; then the lines of
  * its revocations are on their way. */
 void pc_token_identify(struct pc_worker *w, const struct pc_trust *trust,

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The steps of a decision in their order; decision.h says what they mean.
  *
- * Memory that a later step needs is asked for early: the token's cache line before the limits are
- * looked at, the lines of the limits that need the token together with those of its revocations. */
+ * Memory that a later step needs is asked for early: the token's place in the cache before the
+ * route is looked for, its entry before the IP sets, the lines of the limits that need the token
+ * together with those of its revocations. */
 #include "edge/api/decision.h"
 
 struct run {
@@ -261,7 +262,9 @@ static enum pc_decision_code check_rule(struct run *r)
 static enum pc_decision_code before_token(struct run *r)
 {
     struct pc_trace *trace = r->q->trace;
+    pc_token_prefetch(r->w, r->q->token, &r->token);
     enum pc_decision_code code = find_route(r);
+    pc_token_prefetch_entry(r->w, &r->token);
     if (PC_UNLIKELY(trace != NULL))
         pc_trace_route(trace, r->q, r->d);
     if (code)
@@ -280,8 +283,6 @@ static enum pc_decision_code evaluate(struct run *r)
     enum pc_decision_code code = before_token(r);
     if (code)
         return code;
-    if (token_counts(r))
-        pc_token_prefetch(r->w, r->q->token, &r->token);
     begin_limits(r);
     code = charge(r, 0, "limits_before_token");
     if (code)
