@@ -143,6 +143,10 @@ int pc_conn_expect(struct pc_conn *c, size_t total_bytes)
 uint8_t *pc_conn_reserve(struct pc_conn *c, size_t n)
 {
     struct fake_conn *f = fake_of(c);
+    if (f->no_memory) {
+        f->closing = f->aborted = true;
+        return NULL;
+    }
     PC_ASSERT(n <= FAKE_CONN_OUTPUT_MAX - f->out_n);
     return f->out + f->out_n;
 }

@@ -21,7 +21,8 @@ struct fake_conn {
     uint8_t out[FAKE_CONN_OUTPUT_MAX + 1];
     size_t out_n;
     bool paused, closing, aborted;
-    bool full;          /* a test says so: the peer takes nothing */
+    bool full;          /* a test says so: the peer takes nothing … */
+    bool no_memory;     /* … or there is none for output */
     uint32_t deadlines; /* bits of those that run */
 };
 

@@ -474,6 +474,27 @@ static void head_and_http_1_0(void **state)
     assert_true(conn.closing);
 }
 
+/* The loop aborts a connection it has no memory for: nothing is written any more, and what belongs
+ * to the stream goes with the connection. */
+static void without_memory_a_stream_ends(void **state)
+{
+    (void)state;
+    conn.no_memory = true;
+    assert_int_equal(0, ask(OPERATOR, "", ""));
+    assert_true(conn.aborted);
+    assert_int_equal(core.worker.streams.count, 0);
+    fake_conn_close(&conn);
+    fake_conn_open_http(&conn, &core);
+    assert_int_equal(200, ask(OPERATOR, "", ""));
+    conn.no_memory = true;
+    revoke("x");
+    turn();
+    assert_true(conn.aborted);
+    revoke("y");
+    turn();
+    assert_int_equal(core.worker.streams.count, 1); /* until the loop says that it is gone */
+}
+
 static void streams_are_bounded(void **state)
 {
     (void)state;
@@ -515,6 +536,7 @@ int main(void)
         TEST(the_servers_stop_ends_streams_in_order),
         TEST(what_comes_behind_is_dropped),
         TEST(head_and_http_1_0),
+        TEST(without_memory_a_stream_ends),
         TEST(streams_are_bounded),
     };
     pc_rcu_thread_register();
