@@ -130,6 +130,15 @@ static int install(struct pc_writer *w, struct pc_job *job)
     return pc_writer_install(w, job->task_arg);
 }
 
+static int run_install(struct pc_server *s, struct pc_install *in)
+{
+    int rc = pc_server_run_on_writer(s, install, in);
+    if (rc < 0 && in->why && !in->why->text[0])
+        pc_fail(in->why, rc, "%s", pc_strerror(rc));
+    pc_install_free(in); /* what did not reach the writer */
+    return rc;
+}
+
 /* Reads issuers and keys, and puts them in place together with `fresh` (NULL: as they are). */
 static int install_all(struct pc_server *s, const struct pc_config *c, struct pc_settings *fresh,
                        struct pc_why *why)
@@ -147,7 +156,7 @@ static int install_all(struct pc_server *s, const struct pc_config *c, struct pc
     }
     in.settings = fresh;
     in.ip_configured = fresh ? fresh->ip_configured : NULL;
-    rc = pc_server_run_on_writer(s, install, &in);
+    rc = run_install(s, &in);
     if (rc == 0 && fresh)
         s->settings = fresh;
     return rc;
@@ -219,7 +228,7 @@ static int install_flags(struct pc_server *s, struct pc_why *why)
     struct pc_install in = {.why = why};
     int rc = pc_writer_ready(s->writer) ? pc_flags_load(s->settings->config, &in.flag_file, why)
                                         : pc_fail(why, -EAGAIN, "recovery is not complete yet");
-    return rc < 0 ? rc : pc_server_run_on_writer(s, install, &in);
+    return rc < 0 ? rc : run_install(s, &in);
 }
 
 void pc_server_tell_ignored_flags(struct pc_server *s)

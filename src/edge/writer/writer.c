@@ -720,17 +720,27 @@ int pc_writer_install(struct pc_writer *w, struct pc_install *in)
     else if (in->flag_file || in->settings)
         rc = install_rules(w, in, &parts);
     if (rc < 0) {
-        pc_trust_free(in->trust);
-        pc_flag_layer_free(in->flag_file);
-        if (in->settings && in->free_settings)
-            in->free_settings(in->settings);
+        pc_install_free(in);
         return rc;
     }
     parts.trust = in->trust;
     parts.settings = in->settings;
     parts.free_settings = in->free_settings;
+    in->trust = NULL;
+    in->settings = NULL;
     pc_writer_publish(w, &parts);
     return 0;
+}
+
+void pc_install_free(struct pc_install *in)
+{
+    pc_trust_free(in->trust);
+    pc_flag_layer_free(in->flag_file);
+    if (in->settings && in->free_settings)
+        in->free_settings(in->settings);
+    in->trust = NULL;
+    in->flag_file = NULL;
+    in->settings = NULL;
 }
 
 int pc_writer_begin_snapshot(struct pc_writer *w)

@@ -118,7 +118,7 @@ void pc_writer_look_up(struct pc_writer *w, const struct pc_change *c,
 /* For a job's task: the wall clock is right, expired entries may be removed again. */
 void pc_writer_confirm_clock(struct pc_writer *w);
 /* What a reload puts in place, in one publish; NULL members stay as they are, all others are taken
- * over, also when it fails. */
+ * over, also when it fails: trust, settings and flag_file are NULL afterwards. */
 struct pc_install {
     struct pc_trust *trust; /* issuers and keys built anew */
     struct pc_settings *settings;
@@ -130,6 +130,8 @@ struct pc_install {
 /* For a job's task. -ENOMEM, or why flags and IP rules do not fit each other: nothing was changed.
  */
 int pc_writer_install(struct pc_writer *w, struct pc_install *in);
+/* Frees what was not taken over: the job could not even be made. Any thread. */
+void pc_install_free(struct pc_install *in);
 /* For a job's task: begins a snapshot; -EBUSY while one is being written. */
 int pc_writer_begin_snapshot(struct pc_writer *w);
 

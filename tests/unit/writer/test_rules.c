@@ -268,6 +268,7 @@ static void a_new_flag_file_stands_below_runtime_values(void **state)
         0);
     rig_run(&rig, set(PC_KIND_FLAG, "cache.ttl_seconds", "5", false), NULL);
     assert_int_equal(rig_run(&rig, rig_task(install_file, &in), NULL), 0);
+    assert_null(in.flag_file); /* taken over */
     assert_true(pc_bytes_eq_str(flag("cache.ttl_seconds").value, "5"));
     assert_true(pc_bytes_eq_str(flag("new.one").value, "\"x\""));
     rig_run(&rig, set(PC_KIND_FLAG, "cache.ttl_seconds", NULL, false), NULL);
