@@ -34,15 +34,23 @@ static const struct pc_limit_rule *rule_of(const struct pc_worker *w)
     return &pc_server_settings(w->server)->credential_rule;
 }
 
+/* A good one that was made of random bits, not chosen by somebody. */
+static bool is_beyond_guessing(const struct pc_worker *w, struct pc_bytes credential)
+{
+    const struct pc_admin_token *t = pc_admin_tokens_verify(&pc_server_settings(w->server)->admins,
+                                                            credential, w->core->now_ms / 1000);
+    return t && t->id[0];
+}
+
 bool pc_credential_limited(struct pc_worker *w, const struct pc_ip *client,
-                           unsigned *ret_retry_after_s)
+                           struct pc_bytes credential, unsigned *ret_retry_after_s)
 {
     struct pc_limit_result r;
     if (!w->server->failed_credentials)
         return false;
     pc_limits_peek(w->server->failed_credentials, rule_of(w), fingerprint(w, client), 1,
                    w->core->now_ns, &r);
-    if (r.allowed)
+    if (PC_LIKELY(r.allowed) || is_beyond_guessing(w, credential))
         return false;
     pc_metric_inc(w->metrics, PC_M_CREDENTIALS_LIMITED);
     *ret_retry_after_s =

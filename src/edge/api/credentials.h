@@ -3,7 +3,9 @@
  *
  * A credential that is there but wrong costs its client (an address; of IPv6 its /64) one of
  * admin.failed_credentials. Once these are used up nothing of that client is judged any more, right
- * or wrong, until the rate allows: who guesses learns nothing from the answers. What the tokens in
+ * or wrong, until the rate allows: who guesses learns nothing from the answers. A good token that
+ * portcullis made is the exception: 256 random bits are not guessed, and somebody at the same
+ * address (a proxy's, say) could keep operators from revoking otherwise. What the tokens in
  * decisions say is no credential in this sense.
  *
  * Runs on a core. Credentials themselves are seen here by nobody. */
@@ -23,9 +25,9 @@
 int pc_credential_rule(const struct pc_config *c, struct pc_limit_rule *ret_rule,
                        struct pc_why *why);
 
-/* Whether this client's credentials are not judged now; then *ret_retry_after_s says how long. */
+/* Whether this client's credential is not judged now; then *ret_retry_after_s says how long. */
 bool pc_credential_limited(struct pc_worker *w, const struct pc_ip *client,
-                           unsigned *ret_retry_after_s);
+                           struct pc_bytes credential, unsigned *ret_retry_after_s);
 /* A credential was wrong. `protocol`: "http" or "resp". request_id may be empty. */
 void pc_credential_failed(struct pc_worker *w, const struct pc_ip *client,
                           struct pc_bytes request_id, const char *protocol);

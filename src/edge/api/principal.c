@@ -159,7 +159,8 @@ bool pc_principal_admit(struct pc_call *call, enum pc_permission permission)
         (permission == PC_PERMISSION_DECIDE && PC_LIKELY(pc_conn_is_trusted(call->conn))))
         return true;
     struct pc_bytes credential = pc_bearer(call->req);
-    if (credential.n && pc_credential_limited(call->worker, &call->client, &retry_after_s))
+    if (credential.n &&
+        pc_credential_limited(call->worker, &call->client, credential, &retry_after_s))
         return refuse_limited(call, retry_after_s);
     pc_principal_of(call->worker, credential, &call->client, &call->principal, &busy);
     if (busy) {

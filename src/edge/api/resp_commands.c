@@ -608,7 +608,7 @@ static bool authenticate(struct pc_resp_conn *r, struct pc_bytes password)
     struct pc_principal found;
     unsigned retry_after_s;
     bool busy;
-    if (pc_credential_limited(r->worker, &client, &retry_after_s)) {
+    if (pc_credential_limited(r->worker, &client, password, &retry_after_s)) {
         pc_resp_reply_error(r,
                             "ERR TOO_MANY_FAILED_CREDENTIALS too many wrong credentials came "
                             "from this address: none is judged for %u seconds",
