@@ -142,8 +142,9 @@ static void reply_methods(struct pc_call *call, unsigned status, uint32_t method
     if (status == 204 && call->cors_origin_n) {
         pc_buf_lit(&fields, "Access-Control-Allow-Methods: ");
         pc_methods_write(&fields, methods);
-        pc_buf_lit(&fields, "\r\nAccess-Control-Allow-Headers: Authorization, Content-Type, "
-                            "X-Request-ID, traceparent\r\nAccess-Control-Max-Age: 600\r\n");
+        pc_buf_lit(&fields,
+                   "\r\nAccess-Control-Allow-Headers: Authorization, Content-Type, "
+                   "X-Request-ID, traceparent, Last-Event-ID\r\nAccess-Control-Max-Age: 600\r\n");
     }
     struct pc_reply r = {.status = status, .fields = pc_bytes_of(fields.p, fields.len)};
     if (status == 405) {
