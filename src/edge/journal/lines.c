@@ -67,3 +67,20 @@ int pc_lines_next(struct pc_lines *l, struct pc_line *ret_line)
             return left ? hand_out(l, left, false, ret_line) : 0;
     }
 }
+
+int pc_lines_skip(struct pc_lines *l)
+{
+    for (;;) {
+        const uint8_t *p = l->buf + l->at;
+        const uint8_t *newline = l->have > l->at ? memchr(p, '\n', l->have - l->at) : NULL;
+        if (newline) {
+            l->at += (size_t)(newline - p) + 1;
+            l->number++;
+            return 1;
+        }
+        l->at = l->have;
+        int64_t got = refill(l);
+        if (got <= 0)
+            return (int)got;
+    }
+}

@@ -34,6 +34,8 @@ void pc_lines_close(struct pc_lines *l);
 /* 1: *ret_line is the next line. 0: the end. PC_E_TOO_LARGE: a line longer than cap; -errno. A line
  * that is not whole comes again: stop there, or call later, when the file has grown. */
 int pc_lines_next(struct pc_lines *l, struct pc_line *ret_line);
+/* Passes over a line that is too large: 1, and the next one follows; 0: the file ends with it. */
+int pc_lines_skip(struct pc_lines *l);
 
 #ifdef __cplusplus
 }

@@ -192,12 +192,17 @@ static int survey_file(struct pc_audit *a, int fd, struct survey *s)
     int rc = pc_lines_open(&lines, a->ops, fd, PC_AUDIT_LINE_MAX);
     if (rc < 0)
         return rc;
-    while ((rc = pc_lines_next(&lines, &line)) > 0 && line.whole)
-        survey_line(s, &line);
-    if (rc == PC_E_TOO_LARGE && !s->bad_line)
-        s->bad_line = lines.number + 1;
-    if (rc == PC_E_TOO_LARGE)
-        rc = 0; /* no line of ours is that long: what is left of a crash */
+    for (rc = 1; rc > 0;) {
+        rc = pc_lines_next(&lines, &line);
+        if (rc == PC_E_TOO_LARGE) { /* no line of ours; but some may follow it */
+            s->bad_line = s->bad_line ? s->bad_line : lines.number + 1;
+            rc = pc_lines_skip(&lines);
+        } else if (rc > 0 && !line.whole) {
+            break;
+        } else if (rc > 0) {
+            survey_line(s, &line);
+        }
+    }
     pc_lines_close(&lines);
     int err = a->ops->size(a->ops->ctx, fd, &s->size);
     return rc < 0 ? rc : err;

@@ -400,6 +400,40 @@ static void what_was_retired_while_it_was_off_is_a_gap(void **state)
     end();
 }
 
+/* Older lines are damaged, by so much that it is longer than any line, and their records are gone:
+ * what stands behind is kept. */
+static void damage_of_old_lines_costs_no_others(void **state)
+{
+    (void)state;
+    static uint8_t text[(1u << 19)];
+    size_t n, hole = PC_AUDIT_LINE_MAX + 4096, kept;
+    begin(8);
+    for (int i = 0; i < 80; i++)
+        assert_int_equal(0, commit(3));
+    work_to_the_end();
+    assert_int_equal(0, write_snapshot());
+    unsigned freed;
+    assert_int_equal(0, pc_journal_retire(w.j, pc_audit_named(w.a), &freed));
+    assert_true(freed > 1);
+    stop();
+    struct sim_disk *copy = sim_disk_clone(w.disk);
+    sim_disk_free(w.disk);
+    w.disk = copy;
+    const uint8_t *bytes = sim_disk_bytes(copy, PC_AUDIT_FILE, &n);
+    assert_true(n + hole < sizeof text);
+    memset(text, 0, hole);
+    memcpy(text + hole, bytes, n); /* zeros run into the first line */
+    sim_disk_put(copy, PC_AUDIT_FILE, text, hole + n);
+    start();
+    assert_int_equal(0, commit(2));
+    work_to_the_end();
+    bytes = sim_disk_bytes(copy, PC_AUDIT_FILE, &kept);
+    assert_true(kept > hole + n);
+    assert_memory_equal(bytes, text, hole + n);
+    assert_null(memmem(bytes + hole, kept - hole, "\"gap\"", 5));
+    end();
+}
+
 static void a_journal_that_begins_anew_is_told(void **state)
 {
     (void)state;
@@ -591,6 +625,7 @@ int main(void)
         cmocka_unit_test(every_operation_may_fail_once),
         cmocka_unit_test(a_full_disk_stops_nothing_but_the_audit),
         cmocka_unit_test(what_was_retired_while_it_was_off_is_a_gap),
+        cmocka_unit_test(damage_of_old_lines_costs_no_others),
         cmocka_unit_test(a_journal_that_begins_anew_is_told),
         cmocka_unit_test(what_somebody_did_is_found),
     };
