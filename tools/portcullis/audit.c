@@ -154,8 +154,7 @@ static int next_line(void *ctx, struct pc_audit_given *ret_line)
 struct verifying {
     struct files files;
     struct pc_audit_check check;
-    uint64_t durable; /* as far as the journal itself says */
-    FILE *out;        /* the problems of this attempt */
+    FILE *out; /* the problems of this attempt */
     int err;
 };
 
@@ -166,15 +165,6 @@ static void tell(void *ctx, const struct pc_audit_place *place, const char *text
         fprintf(v->out, "%s:%" PRIu64 ": %s\n", place->file, place->line, text);
     else
         fprintf(v->out, "%s: %s\n", PC_AUDIT_FILE, text);
-}
-
-static int see_durable(void *arg, const struct pc_record *record,
-                       const struct pc_inspect_place *place)
-{
-    struct verifying *v = arg;
-    (void)record;
-    v->durable = pc_max_u64(v->durable, place->durable);
-    return 0;
 }
 
 static int see_record(void *arg, const struct pc_record *record,
@@ -200,14 +190,14 @@ static int check_lines(struct verifying *v)
 
 static int check_journal(struct verifying *v, struct pc_inspect *i, struct pc_why *why)
 {
-    /* What the server wrote last may not be durable yet, and has no line before it is. A seal says
-     * how far it is durable, but is no record: the end stands in the summary. */
+    /* What the server wrote last may not be durable yet, and has no line before it is. What has one
+     * is. */
     uint64_t upto = UINT64_MAX;
     if (v->check.running) {
-        int rc = pc_inspect_records(i, 0, UINT64_MAX, see_durable, v, why);
+        int rc = pc_inspect_durable(i, &upto, why);
         if (rc)
             return rc;
-        upto = v->durable;
+        upto = pc_max_u64(upto, v->check.last_position);
     }
     files_rewind(&v->files);
     int rc = pc_inspect_records(i, 0, upto, see_record, v, why);

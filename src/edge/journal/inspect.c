@@ -239,6 +239,28 @@ int pc_inspect_records(struct pc_inspect *i, uint64_t after, uint64_t upto,
     return err ? explain(i, &findings, err, why) : pc_findings_result(&findings, why);
 }
 
+static int note_durable(void *arg, const struct pc_batch *b, bool loose)
+{
+    uint64_t *position = arg;
+    (void)loose;
+    *position = pc_max_u64(*position, b->durable);
+    return 0;
+}
+
+int pc_inspect_durable(struct pc_inspect *i, uint64_t *ret_position, struct pc_why *why)
+{
+    uint64_t position = 0;
+    struct pc_findings findings = {.mode = PC_RECOVER_SALVAGE};
+    struct pc_survey s = {
+        .dir = i->dir, .findings = &findings, .batch = note_durable, .arg = &position};
+    int err = pc_survey_run(&s);
+    pc_survey_free(&s);
+    err = err ? explain(i, &findings, err, why) : pc_findings_result(&findings, why);
+    if (err == 0)
+        *ret_position = position;
+    return err;
+}
+
 static int count_records(void *arg, const struct pc_batch *b, bool loose)
 {
     (void)loose;

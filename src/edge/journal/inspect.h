@@ -55,6 +55,10 @@ int pc_inspect_records(struct pc_inspect *i, uint64_t after, uint64_t upto,
                                    const struct pc_inspect_place *place),
                        void *arg, struct pc_why *why);
 
+/* How far the journal says of itself that it is durable: in batches behind, and seals. What a
+ * server that runs has written beyond may not be. */
+int pc_inspect_durable(struct pc_inspect *i, uint64_t *ret_position, struct pc_why *why);
+
 struct pc_inspect_summary {
     unsigned findings;
     uint64_t segments, snapshots, batches, records;
