@@ -31,6 +31,13 @@ static bool same_bytes(struct pc_bytes a, struct pc_bytes b)
     return pc_bytes_eq(a, b);
 }
 
+/* Ports are no part of a route's host. */
+static bool same_host(struct pc_bytes a, struct pc_bytes b)
+{
+    return pc_authority_valid(a) && pc_authority_valid(b) &&
+           pc_bytes_eq_nocase(pc_authority_host(a), pc_authority_host(b));
+}
+
 /* The path of one of the fields that tell the target; with host[:port] where it is absolute. */
 static enum pc_decision_code read_target(const struct pc_call *call, enum pc_http_field_id field,
                                          uint8_t *scratch, struct pc_question *q)
@@ -43,7 +50,7 @@ static enum pc_decision_code read_target(const struct pc_call *call, enum pc_htt
         pc_path_canonical(uri.path, scratch, PC_CANONICAL_PATH_MAX, &path) < 0)
         return PC_DECISION_PATH_AMBIGUOUS;
     if (!agree(&q->path, path, same_bytes) ||
-        (uri.authority.n && !agree(&q->host, uri.authority, pc_bytes_eq_nocase)))
+        (uri.authority.n && !agree(&q->host, uri.authority, same_host)))
         return PC_DECISION_ORIGINAL_REQUEST_AMBIGUOUS;
     return PC_DECISION_OK;
 }
@@ -77,17 +84,17 @@ static enum pc_decision_code read_path(const struct pc_call *call, struct pc_que
 
 /* A field that is told once, or not at all. */
 static bool read_single(const struct pc_call *call, enum pc_http_field_id field,
-                        struct pc_bytes *have)
+                        struct pc_bytes *have, bool (*equal)(struct pc_bytes a, struct pc_bytes b))
 {
     struct pc_bytes value = pc_http_value(call->req, field);
     if (value.n == 0)
         return true;
-    return !pc_http_repeated(call->req, field) && agree(have, value, pc_bytes_eq_nocase);
+    return !pc_http_repeated(call->req, field) && agree(have, value, equal);
 }
 
 static enum pc_decision_code read_host(const struct pc_call *call, struct pc_question *q)
 {
-    if (!read_single(call, PC_FIELD_X_FORWARDED_HOST, &q->host) || !pc_authority_valid(q->host))
+    if (!read_single(call, PC_FIELD_X_FORWARDED_HOST, &q->host, same_host))
         return PC_DECISION_ORIGINAL_REQUEST_AMBIGUOUS;
     if (q->host.n)
         q->said |= PC_ROUTE_NEEDS_HOST;
@@ -96,8 +103,8 @@ static enum pc_decision_code read_host(const struct pc_call *call, struct pc_que
 
 static enum pc_decision_code read_method(const struct pc_call *call, struct pc_question *q)
 {
-    if (!read_single(call, PC_FIELD_X_FORWARDED_METHOD, &q->method) ||
-        !read_single(call, PC_FIELD_X_ORIGINAL_METHOD, &q->method))
+    if (!read_single(call, PC_FIELD_X_FORWARDED_METHOD, &q->method, same_bytes) ||
+        !read_single(call, PC_FIELD_X_ORIGINAL_METHOD, &q->method, same_bytes))
         return PC_DECISION_ORIGINAL_REQUEST_AMBIGUOUS;
     if (q->method.n)
         q->said |= PC_ROUTE_NEEDS_METHOD;

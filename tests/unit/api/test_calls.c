@@ -697,6 +697,9 @@ static void forward_auth_reads_the_original_request(void **state)
         {"/v1/auth/nginx",       "",                                                                             403, "X-Portcullis-Status: 400"  },
         {"/v1/auth/envoy/a",     "",                                                                             200, "X-Portcullis-Route: a-get" },
         {"/v1/auth/envoy/c/d?x", "X-Forwarded-Uri: /a\r\n",                                                      401, "TOKEN_MISSING"             },
+ /* Methods have a case: "get" would meet a weaker rule. */
+        {"/v1/auth",             "X-Forwarded-Uri: /a\r\nX-Forwarded-Method: get\r\nX-Original-Method: GET\r\n",
+         400,                                                                                                         "ORIGINAL_REQUEST_AMBIGUOUS"},
     };
     rig_install(&rig, "routes:\n"
                       "  - {name: a-get, path: /a, methods: [GET], authentication: none}\n"
@@ -704,6 +707,34 @@ static void forward_auth_reads_the_original_request(void **state)
                       "  - {name: b, path: /b, authentication: none}\n");
     for (size_t i = 0; i < PC_COUNT(cases); i++) {
         snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: h\r\n%s\r\n", cases[i].path,
+                 cases[i].fields);
+        unsigned status = ask(request);
+        if (status != cases[i].status || !answer_has(cases[i].says))
+            fail_msg("%s -> %s", request, (const char *)conn.out);
+    }
+    rig_install(&rig, "");
+}
+
+static void forward_auth_reads_the_original_host(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *fields;
+        unsigned status;
+        const char *says;
+    } cases[] = {
+        {"X-Forwarded-Host: H.example:8080",                                     200, "Route: host"},
+        {"X-Original-Url: http://H.example:80/x\r\nX-Forwarded-Host: h.example", 200,
+         "Route: host"                                                                             },
+        {"X-Original-Url: http://h.example/x",                                   200, "Route: host"},
+        {"X-Original-Url: http://h.example/x\r\nX-Forwarded-Host: i.example",    400, "AMBIGUOUS"  },
+        {"X-Forwarded-Host: h.example, i.example",                               400, "AMBIGUOUS"  },
+        {"X-Forwarded-Host: h.example\r\nX-Forwarded-Host: h.example",           400, "AMBIGUOUS"  },
+        {"X-Forwarded-Uri: /x",                                                  400, "MISSING"    },
+    };
+    rig_install(&rig, "routes:\n  - {name: host, hosts: [h.example], authentication: none}\n");
+    for (size_t i = 0; i < PC_COUNT(cases); i++) {
+        snprintf(request, sizeof request, "GET /v1/auth HTTP/1.1\r\nHost: h.example\r\n%s\r\n\r\n",
                  cases[i].fields);
         unsigned status = ask(request);
         if (status != cases[i].status || !answer_has(cases[i].says))
@@ -793,6 +824,7 @@ int main(void)
         TEST(a_cached_decision_allocates_nothing),
         TEST(a_whole_decision_allocates_nothing),
         TEST(forward_auth_reads_the_original_request),
+        TEST(forward_auth_reads_the_original_host),
         TEST(refusals_of_routes_have_their_challenge),
         TEST(a_cached_verdict_dies_with_what_it_rested_on),
     };
