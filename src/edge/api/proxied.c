@@ -38,11 +38,15 @@ int pc_proxied_open(struct pc_conn *c, bool *ret_due)
     return 0;
 }
 
+/* A loopback address that a proxy of another machine names is that machine's: its processes are no
+ * local ones here. */
 static void set_peer(struct pc_conn *c, const struct pc_proxy *h)
 {
+    bool elsewhere = pc_ip_is_loopback(&h->source) && !pc_conn_is_local(c);
     c->peer = (struct pc_peer){.port = h->source_port,
                                .family = h->source.family == 4 ? PC_PEER_V4 : PC_PEER_V6};
     memcpy(c->peer.ip, h->source.b, sizeof c->peer.ip);
+    c->peer.unvouched = elsewhere;
 }
 
 ptrdiff_t pc_proxied_take(struct pc_conn *c, const uint8_t *p, size_t n)

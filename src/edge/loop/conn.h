@@ -73,7 +73,8 @@ struct pc_peer {
     uint8_t ip[16]; /* v4 in the first 4 bytes; v4-mapped v6 is reported as v4 */
     uint16_t port;
     uint8_t family;
-    bool unvouched; /* set by a protocol: this is a proxy that could not say for whom it speaks */
+    bool unvouched; /* set by a protocol: a proxy that could not say for whom it speaks, or for
+                       whom of its own machine */
 };
 
 /* The public part of a connection. `user` and `state` belong to the protocol. */

@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "edge/api/endpoint.h"
+#include "edge/api/proxied.h"
 #include "edge/state/rcu.h"
 #include "support/fake_conn.h"
 
@@ -203,6 +204,22 @@ static void decisions_are_for_trusted_peers(void **state)
     assert_true(has("TOKEN_MISSING"));
 }
 
+/* 127.0.0.1 in the header of a proxy elsewhere is the proxy's machine, not this one. */
+static void a_proxy_elsewhere_makes_nobody_local(void **state)
+{
+    (void)state;
+    const struct pc_bytes header = PC_LIT("PROXY TCP4 127.0.0.1 192.0.2.1 1 2\r\n");
+    const struct pc_bytes local = PC_LIT("PROXY TCP6 ::1 ::1 1 2\r\n");
+    assert_int_equal(pc_proxied_take(&conn.conn, local.p, local.n), local.n);
+    assert_true(pc_conn_is_local(&conn.conn));
+    reopen();
+    conn.conn.peer.ip[0] = 9;
+    assert_int_equal(pc_proxied_take(&conn.conn, header.p, header.n), header.n);
+    assert_false(pc_conn_is_local(&conn.conn));
+    assert_int_equal(401, ask("GET /v1/auth HTTP/1.1\r\nHost: h\r\n\r\n"));
+    assert_true(has("CREDENTIAL_MISSING"));
+}
+
 static void deadlines_end_what_does_not_arrive(void **state)
 {
     (void)state;
@@ -352,6 +369,7 @@ int main(void)
         TEST(connections_are_kept_as_the_version_says),
         TEST(browsers_are_let_in_by_origin_only),
         TEST(decisions_are_for_trusted_peers),
+        TEST(a_proxy_elsewhere_makes_nobody_local),
         TEST(deadlines_end_what_does_not_arrive),
         TEST(a_server_that_stops_answers_what_was_on_its_way),
         TEST(a_parked_request_holds_back_those_behind_it),
