@@ -3,6 +3,9 @@
 #include "edge/state/ip_list.h"
 
 #define SECONDS_PER_DAY INT64_C(86400)
+/* Seconds are taken from September 2001 on: a smaller number is a slip, as 20261224 for a date, and
+ * would end a rule before it began. */
+#define SECONDS_MIN INT64_C(1000000000)
 /* Expiry times lie before the year 10000. */
 #define SECONDS_MAX INT64_C(253402300799)
 
@@ -75,7 +78,7 @@ static bool parse_time(struct pc_bytes s, int64_t *ret_ms)
     uint64_t number;
     int64_t seconds;
     if (pc_bytes_to_u64(s, &number) == 0) {
-        if (number == 0 || number > SECONDS_MAX)
+        if (number < SECONDS_MIN || number > SECONDS_MAX)
             return false;
         seconds = (int64_t)number;
     } else if (!parse_date(s, &seconds)) {

@@ -27,7 +27,7 @@ extern "C" {
 #define PC_IP_NO_SET       (~0u) /* no set has this index */
 #define PC_IP_SET_NAME_MAX 64    /* bytes */
 #define PC_IP_RUNTIME_RULES_MAX                                                                    \
-    65536u /* of all sets together, dormant and expired ones included                              \
+    65536u /* of all sets together, dormant ones and those that expired a moment ago included      \
             */
 /* "<set> <cidr>": the key of a runtime rule among the registers, the id of its Change. */
 #define PC_IP_KEY_MAX (PC_IP_SET_NAME_MAX + 1 + PC_CIDR_TEXT_MAX)
