@@ -83,3 +83,13 @@ test('a flag that cannot exist is named in the refusal', async () => {
   }
   assert.deepEqual((await server.check({ route: 'read', flags: ['no.such'] })).json.flags, { 'no.such': null });
 });
+
+test('what strangers chose does not reach an operator\'s terminal as it is', async () => {
+  const key = 'a\u001b]0;title\u0007\u0000\nforged row\u009b31m';
+  for (let i = 0; i < 4; i++) await server.check({ route: 'read', limits: [{ policy: 'login-try', key }] });
+  const top = await server.cli(['limits', 'top']);
+  assert.equal(top.code, 0, top.stderr);
+  assert.match(top.stdout, /a\\u001b\]0;title\\u0007\\u001a\\u000aforged row\\u009b31m/);
+  const why = await server.cli(['explain', '--route', 'counted', '--host', 'x\u001b[2J']);
+  for (const text of [top.stdout, why.stdout, why.stderr]) assert.doesNotMatch(text, /[\u0000-\u0009\u000b-\u001f\u007f-\u009f]/);
+});

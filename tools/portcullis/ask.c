@@ -67,7 +67,7 @@ int cli_status(struct cli *c)
     if (status)
         return status;
     client_call(&client, "GET", "/health", NULL, &a);
-    json_t *doc = a.body && a.status ? json_loads(a.body, 0, NULL) : NULL;
+    json_t *doc = a.status ? client_parse(&a) : NULL;
     /* An unhealthy server says so with 503 and the same body. */
     if (!json_is_object(doc) || json_object_get(doc, "error")) {
         status = client_explain(&client, &a);

@@ -137,7 +137,7 @@ static int print_steps(const json_t *doc)
 static int take_answer(const struct cli *c, const struct client *client, const struct answer *a,
                        int (*print)(const json_t *doc))
 {
-    json_t *doc = a->body ? json_loads(a->body, 0, NULL) : NULL;
+    json_t *doc = client_parse(a);
     int status;
     if (!json_is_boolean(json_object_get(doc, "allow"))) {
         status = client_explain(client, a);

@@ -203,10 +203,61 @@ void client_call(const struct client *cl, const char *method, const char *path, 
     curl_easy_cleanup(h);
 }
 
+/* ---- What the server said. ---- */
+
+/* The length of a control character at p (C0, DEL, or C1 in UTF-8), 0 for anything else. */
+static size_t control_length(const char *p, size_t left)
+{
+    unsigned char c = (unsigned char)p[0];
+    if (c < 0x20 || c == 0x7f)
+        return 1;
+    return c == 0xc2 && left > 1 && (unsigned char)p[1] < 0xa0 ? 2 : 0;
+}
+
+/* Control characters move a terminal's cursor, hide lines, set titles; keys of limits and subjects
+ * of tokens are chosen by strangers. They are shown as \u001b. */
+static void defuse_string(json_t *string)
+{
+    const char *text = json_string_value(string);
+    size_t n = json_string_length(string), used = 0, at = 0;
+    char *copy = malloc(6 * n + 1);
+    while (copy && at < n) {
+        size_t control = control_length(text + at, n - at);
+        if (control == 0) {
+            copy[used++] = text[at++];
+            continue;
+        }
+        used += (size_t)sprintf(copy + used, "\\u%04x", (unsigned char)text[at + control - 1]);
+        at += control;
+    }
+    if (!copy || (used != n && json_string_setn(string, copy, used) < 0))
+        json_string_setn(string, "", 0);
+    free(copy);
+}
+
+static void defuse(json_t *doc)
+{
+    const char *key;
+    json_t *value;
+    size_t i;
+    if (json_is_string(doc))
+        defuse_string(doc);
+    json_array_foreach(doc, i, value) defuse(value);
+    json_object_foreach(doc, key, value) defuse(value);
+}
+
+json_t *client_parse(const struct answer *a)
+{
+    json_t *doc =
+        a->body ? json_loads(a->body, JSON_REJECT_DUPLICATES | JSON_ALLOW_NUL, NULL) : NULL;
+    defuse(doc);
+    return doc;
+}
+
 /* The message in {"error":{"code","message"}}, or the whole body. */
 static int explain_error(const struct client *cl, const struct answer *a)
 {
-    json_t *doc = a->body ? json_loads(a->body, 0, NULL) : NULL;
+    json_t *doc = client_parse(a);
     const json_t *error = json_object_get(doc, "error");
     const char *code = json_string_value(json_object_get(error, "code"));
     const char *message = json_string_value(json_object_get(error, "message"));
@@ -235,8 +286,7 @@ int client_explain(const struct client *cl, const struct answer *a)
 
 json_t *client_json(const struct answer *a)
 {
-    json_error_t where;
-    json_t *doc = a->body ? json_loads(a->body, JSON_REJECT_DUPLICATES, &where) : NULL;
+    json_t *doc = client_parse(a);
     if (!doc)
         cli_fail(CLI_SERVER, "the server's answer is not JSON");
     return doc;

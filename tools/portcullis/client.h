@@ -41,7 +41,10 @@ void client_call(const struct client *cl, const char *method, const char *path, 
 /* For an answer that is no success: says what the server said, and what to do. Returns the
  * status for exit. */
 int client_explain(const struct client *cl, const struct answer *a);
-/* Parses the body as JSON; NULL after saying why. */
+/* The body as JSON, its strings without control characters, so that they can be printed; NULL if it
+ * is none. */
+json_t *client_parse(const struct answer *a);
+/* The same; NULL after saying why. */
 json_t *client_json(const struct answer *a);
 
 #endif

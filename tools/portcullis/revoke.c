@@ -92,7 +92,7 @@ static int say_done(const struct cli *c, const struct answer *a, bool undo)
         printf("%s\n", a->body ? a->body : "");
         return CLI_OK;
     }
-    json_t *doc = a->body ? json_loads(a->body, 0, NULL) : NULL;
+    json_t *doc = client_parse(a);
     const json_t *count = json_object_get(doc, "revoked");
     if (undo || !json_is_integer(count))
         printf("%s\n", undo ? "un-revoked" : "revoked");

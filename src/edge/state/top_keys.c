@@ -75,12 +75,13 @@ static void halve(struct pc_top_keys *t, int64_t now_ns)
     }
 }
 
+/* A key that holds a zero must not look like the shorter one before it: SUB stands in. */
 static void copy_text(char *to, size_t max, struct pc_bytes from)
 {
     size_t n = from.n < max ? from.n : max;
     memset(to, 0, max + 1);
-    if (n)
-        memcpy(to, from.p, n);
+    for (size_t i = 0; i < n; i++)
+        to[i] = from.p[i] ? (char)from.p[i] : '\x1a';
 }
 
 /* A new key takes a free place, or that of the smallest count, which it keeps as its error. */
