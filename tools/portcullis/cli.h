@@ -31,7 +31,8 @@ struct cli_options {
         *role, *roles;
     const char *scope, *set, *sid, *source, *sub, *token_file, *ttl, *types, *url, *wait;
     const char *host, *ip, *method, *path, *route; /* of a request */
-    bool anonymous, cutoff, dev, ephemeral, string, help, json, undo, sources, text_only, force, follow;
+    bool anonymous, cutoff, dev, ephemeral, string, help, json, undo, sources, text_only, force,
+        follow;
 };
 
 struct cli {
