@@ -30,7 +30,7 @@ static void check_rule(const struct pc_rate *rate, enum pc_limit_algorithm algor
     PC_ASSERT(r.allowed && r.remaining == 0 && r.limit == rate->count && r.reset_ns > 0);
     pc_limit_evaluate(&rule, &state, 1, INT64_C(5000000000), &r);
     PC_ASSERT(!r.allowed && r.retry_after_ns > 0 && r.retry_after_ns != PC_LIMIT_NEVER);
-    struct pc_limit_rule half = pc_limit_rule_halved(&rule);
+    struct pc_limit_rule half = pc_limit_rule_halved(&rule, 1);
     PC_ASSERT(half.count >= 1 && half.count <= rule.count);
 }
 

@@ -145,7 +145,7 @@ static int compile_rule(const struct pc_config_limit_policy *c, unsigned i, stru
         return pc_fail(why, -ERANGE,
                        "limit_policies[%u].cost: %llu is more than ever passes (%lld)", i,
                        (unsigned long long)c->cost, (long long)p->rule.burst);
-    p->strict_rule = pc_limit_rule_halved(&p->rule);
+    p->strict_rule = pc_limit_rule_halved(&p->rule, (int64_t)c->cost);
     return 0;
 }
 

@@ -53,8 +53,9 @@ struct pc_limit_rule {
 int pc_limit_rule_set(struct pc_limit_rule *rule, enum pc_limit_algorithm algorithm,
                       const struct pc_rate *rate, int64_t burst, bool fail_closed,
                       struct pc_why *why);
-/* The rule with count and burst halved, never below 1: strict mode. */
-struct pc_limit_rule pc_limit_rule_halved(const struct pc_limit_rule *rule);
+/* The rule with count and burst halved, never below 1: strict mode. What may come at once stays at
+ * `least` (1 to the burst), which one decision costs: half a limit is not none. */
+struct pc_limit_rule pc_limit_rule_halved(const struct pc_limit_rule *rule, int64_t least);
 
 enum pc_take {
     PC_TAKE_ALLOWED, /* and charged */

@@ -59,11 +59,12 @@ int pc_limit_rule_set(struct pc_limit_rule *rule, enum pc_limit_algorithm algori
     return err;
 }
 
-struct pc_limit_rule pc_limit_rule_halved(const struct pc_limit_rule *rule)
+struct pc_limit_rule pc_limit_rule_halved(const struct pc_limit_rule *rule, int64_t least)
 {
     struct pc_limit_rule r = *rule;
-    r.count = pc_max_i64(r.count / 2, 1);
-    r.burst = pc_max_i64(r.burst / 2, 1);
+    PC_ASSERT(least >= 1 && least <= r.burst);
+    r.count = pc_max_i64(r.count / 2, r.algorithm == PC_LIMIT_WINDOW ? least : 1);
+    r.burst = pc_max_i64(r.burst / 2, least);
     bool fits = derive(&r);
     PC_ASSERT(fits);
     return r;

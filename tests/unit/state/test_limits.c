@@ -205,19 +205,35 @@ static void a_key_that_was_reset_begins_anew(void **state)
     pc_limits_free(g.table);
 }
 
+static void strict_mode_lets_one_decision_pass(void **state)
+{
+    (void)state;
+    static const enum pc_limit_algorithm algorithms[] = {PC_LIMIT_GCRA, PC_LIMIT_WINDOW};
+    struct rig g = rig_of(100);
+    for (unsigned i = 0; i < PC_COUNT(algorithms); i++) {
+        struct pc_limit_rule rule = rule_of(algorithms[i], "50/h", 0, true);
+        struct pc_limit_rule half = pc_limit_rule_halved(&rule, 40);
+        assert_int_equal(half.burst, 40);
+        assert_int_equal(half.count, algorithms[i] == PC_LIMIT_GCRA ? 25 : 40);
+        assert_int_equal(take(&g, &half, 1 + i, 40, T0), PC_TAKE_ALLOWED);
+        assert_int_equal(take(&g, &half, 1 + i, 40, T0), PC_TAKE_REFUSED);
+    }
+    pc_limits_free(g.table);
+}
+
 static void strict_mode_halves_but_never_below_one(void **state)
 {
     (void)state;
     struct pc_limit_rule rule = rule_of(PC_LIMIT_GCRA, "60/min", 0, false);
-    struct pc_limit_rule half = pc_limit_rule_halved(&rule);
+    struct pc_limit_rule half = pc_limit_rule_halved(&rule, 1);
     assert_int_equal(half.burst, 30);
     assert_int_equal(half.interval_ns, 2 * S);
     assert_int_equal(half.tolerance_ns, rule.tolerance_ns);
     rule = rule_of(PC_LIMIT_WINDOW, "3/h", 0, true);
-    half = pc_limit_rule_halved(&rule);
+    half = pc_limit_rule_halved(&rule, 1);
     assert_int_equal(half.count, 1);
     assert_true(half.fail_closed);
-    half = pc_limit_rule_halved(&half);
+    half = pc_limit_rule_halved(&half, 1);
     assert_int_equal(half.count, 1);
     assert_int_equal(half.burst, 1);
     /* What was taken before counts on: 3 of 3 are more than 1. */
@@ -420,6 +436,7 @@ int main(void)
         cmocka_unit_test(giving_back_finds_the_window_it_was_taken_in),
         cmocka_unit_test(a_key_that_was_reset_begins_anew),
         cmocka_unit_test(strict_mode_halves_but_never_below_one),
+        cmocka_unit_test(strict_mode_lets_one_decision_pass),
         cmocka_unit_test(a_thread_whose_clock_is_behind_is_not_given_more),
         cmocka_unit_test(rules_that_cannot_be_kept_are_refused_in_words),
         cmocka_unit_test(a_table_holds_its_keys_in_24_bytes_each),

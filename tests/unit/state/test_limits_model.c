@@ -61,7 +61,7 @@ static void make_rule(struct rig *g, unsigned i)
     enum pc_limit_algorithm algorithm = i % 2 ? PC_LIMIT_WINDOW : PC_LIMIT_GCRA;
     int64_t burst = algorithm == PC_LIMIT_GCRA && rng() % 2 ? 1 + (int64_t)(rng() % 40) : 0;
     assert_int_equal(pc_limit_rule_set(&g->rules[i], algorithm, &rate, burst, true, NULL), 0);
-    g->rules[i + RULES] = pc_limit_rule_halved(&g->rules[i]);
+    g->rules[i + RULES] = pc_limit_rule_halved(&g->rules[i], 1);
     assert_int_equal(pc_limits_new(KEYS * 8, &g->table[i]), 0);
     say_rule(g, i);
     say_rule(g, i + RULES);
