@@ -227,7 +227,8 @@ static void defuse_string(json_t *string)
             copy[used++] = text[at++];
             continue;
         }
-        used += (size_t)sprintf(copy + used, "\\u%04x", (unsigned char)text[at + control - 1]);
+        used += (size_t)snprintf(copy + used, sizeof "\\u0000", "\\u%04x",
+                                 (unsigned char)text[at + control - 1]);
         at += control;
     }
     if (!copy || (used != n && json_string_setn(string, copy, used) < 0))
