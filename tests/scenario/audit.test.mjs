@@ -108,21 +108,24 @@ test('health, metrics and tail tell how the audit is', async () => {
   assert.deepEqual(stdout.trim().split('\n'), linesIn(fileOf(server)).slice(-3));
 });
 
-test('every administrative call is logged, refused ones too, with method, path, status, duration, user and role', async () => {
+test('every administrative call is logged, refused ones too, with method, path, status, duration, user and role; routine is not', async () => {
   const ask = async (id, status, method, pathName, options) => {
     const answer = await call(server, method, pathName, { ...options, headers: { 'X-Request-ID': id } });
     assert.equal(answer.status, status);
     return until(`the log line of ${id}`, () => logged(server, 'admin_call').find((one) => one.request_id === id));
   };
-  const good = await ask('l-1', 200, 'GET', '/flags/cache.ttl_seconds', { role: 'viewer' });
-  assert.deepEqual([good.method, good.path, good.status, good.user, good.role], ['GET', '/flags/cache.ttl_seconds', 200, 'token:test-viewer', 'viewer']);
+  const routine = await call(server, 'GET', '/flags/cache.ttl_seconds', { role: 'viewer', headers: { 'X-Request-ID': 'l-0' } });
+  assert.equal(routine.status, 200);
+  const good = await ask('l-1', 200, 'GET', '/admin/ip-rules', { role: 'viewer' });
+  assert.deepEqual([good.method, good.path, good.status, good.user, good.role], ['GET', '/admin/ip-rules', 200, 'token:test-viewer', 'viewer']);
   assert.equal(typeof good.duration_ms, 'number');
   const forbidden = await ask('l-2', 403, 'POST', '/flags/cache.ttl_seconds', { role: 'viewer', body: { value: 1 } });
   assert.deepEqual([forbidden.status, forbidden.role], [403, 'viewer']);
   const stranger = await ask('l-3', 401, 'POST', '/admin/reload', { role: null });
   assert.deepEqual([stranger.status, stranger.user, stranger.role], [401, '', '']);
-  const long = await ask('l-4', 404, 'GET', `/flags/${'x'.repeat(500)}`, { role: 'viewer' });
+  const long = await ask('l-4', 401, 'GET', `/flags/${'x'.repeat(500)}`, { role: null });
   assert.ok(long.path.length <= 200);
+  assert.equal(logged(server, 'admin_call').find((one) => one.request_id === 'l-0'), undefined);
 });
 
 test('a viewer reads and changes nothing; RESP too', async () => {

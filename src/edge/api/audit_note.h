@@ -13,8 +13,8 @@
 
 #include "edge/api/submit.h"
 
-/* Longest detail of a note; what is longer is left out. */
-#define PC_NOTE_DETAIL_MAX 1024
+/* Longest detail of a note; what is longer is left out. A limit's key, escaped, fits. */
+#define PC_NOTE_DETAIL_MAX PC_VALUE_MAX
 
 /* Who did it, kept beyond the call. */
 struct pc_note_origin {

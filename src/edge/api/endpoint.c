@@ -13,11 +13,15 @@
 #define CELL(value) ((value) / ((value) != 0 ? 1 : 0) * 1)
 #define ROW(methods, path, roles, permission, handle, summary)                                     \
     {                                                                                              \
-        methods, path, CELL(roles), CELL(permission), handle, summary, false                       \
+        methods, path, CELL(roles), CELL(permission), handle, summary, false, false                \
     }
 #define EARLY(methods, path, roles, permission, handle, summary)                                   \
     {                                                                                              \
-        methods, path, CELL(roles), CELL(permission), handle, summary, true                        \
+        methods, path, CELL(roles), CELL(permission), handle, summary, true, false                 \
+    }
+#define ROUTINE(methods, path, roles, permission, handle, summary)                                 \
+    {                                                                                              \
+        methods, path, CELL(roles), CELL(permission), handle, summary, false, true                 \
     }
 
 const struct pc_endpoint pc_endpoints[] = {
@@ -35,19 +39,19 @@ const struct pc_endpoint pc_endpoints[] = {
         "Revoke a token; every other kind needs role operator"),
     ROW(DELETE, "/v1/revoke", GATEWAY_OR_ADMIN, PC_PERMISSION_OPERATOR, pc_handle_unrevoke,
         "Un-revoke; the same body"),
-    ROW(GET, "/v1/revocations/{kind}/{id}", GATEWAY_OR_ADMIN, PC_PERMISSION_READ,
-        pc_handle_revocation, "State of one revocation"),
-    ROW(POST, "/v1/limits/{policy}/{key}", GATEWAY_OR_ADMIN, PC_PERMISSION_GATEWAY,
-        pc_handle_limit_take, "Charge a limit: 200, or 429 with what is left"),
-    ROW(GET, "/v1/limits/{policy}/{key}", GATEWAY_OR_ADMIN, PC_PERMISSION_GATEWAY,
-        pc_handle_limit_peek, "What is left of a limit; nothing is charged"),
+    ROUTINE(GET, "/v1/revocations/{kind}/{id}", GATEWAY_OR_ADMIN, PC_PERMISSION_READ,
+            pc_handle_revocation, "State of one revocation"),
+    ROUTINE(POST, "/v1/limits/{policy}/{key}", GATEWAY_OR_ADMIN, PC_PERMISSION_GATEWAY,
+            pc_handle_limit_take, "Charge a limit: 200, or 429 with what is left"),
+    ROUTINE(GET, "/v1/limits/{policy}/{key}", GATEWAY_OR_ADMIN, PC_PERMISSION_GATEWAY,
+            pc_handle_limit_peek, "What is left of a limit; nothing is charged"),
     ROW(DELETE, "/v1/limits/{policy}/{key}", GATEWAY_OR_ADMIN, PC_PERMISSION_OPERATOR,
         pc_handle_limit_reset, "Forget what a key has taken"),
     ROW(GET, "/v1/events", GATEWAY_OR_ADMIN, PC_PERMISSION_READ, pc_handle_events,
         "Changes of flags as server-sent events; role operator is told of revocations too"),
-    ROW(GET, "/flags", GATEWAY_OR_ADMIN, PC_PERMISSION_READ, pc_handle_flags,
-        "All flags with value, source, type, category and description"),
-    ROW(GET, "/flags/{key}", GATEWAY_OR_ADMIN, PC_PERMISSION_READ, pc_handle_flag, "One flag"),
+    ROUTINE(GET, "/flags", GATEWAY_OR_ADMIN, PC_PERMISSION_READ, pc_handle_flags,
+            "All flags with value, source, type, category and description"),
+    ROUTINE(GET, "/flags/{key}", GATEWAY_OR_ADMIN, PC_PERMISSION_READ, pc_handle_flag, "One flag"),
     ROW(POST, "/flags/{key}", PC_ROLE_ADMIN, PC_PERMISSION_OPERATOR, pc_handle_flag_set,
         "Set a flag, until a restart with \"ephemeral\": true"),
     ROW(DELETE, "/flags/{key}", PC_ROLE_ADMIN, PC_PERMISSION_OPERATOR, pc_handle_flag_remove,

@@ -32,6 +32,7 @@ struct pc_endpoint {
     void (*handle)(struct pc_call *call);
     const char *summary;
     bool while_starting; /* answers before recovery is complete */
+    bool routine;        /* what services ask all day long: logged when refused only */
 };
 
 extern const struct pc_endpoint pc_endpoints[];

@@ -156,10 +156,17 @@ static void reply_methods(struct pc_call *call, unsigned status, uint32_t method
     pc_call_reply(call, &r);
 }
 
-/* Calls that need a credential are logged, each of them (log_call). */
+/* Calls that need a credential are logged (log_call): each of them, but for what services ask all
+ * day long. */
 static bool is_administrative(const struct pc_call *call)
 {
     return call->endpoint && call->endpoint->permission > PC_PERMISSION_DECIDE;
+}
+
+/* Whoever may ask is no news; a limit that is reached is counted. */
+static bool is_routine(const struct pc_call *call)
+{
+    return call->endpoint->routine && call->principal.role != PC_ADMIN_NONE && call->status != 403;
 }
 
 static void keep_for_log(struct pc_call *call, const struct pc_http_request *r)
@@ -219,7 +226,7 @@ static void log_call(const struct pc_call *call)
     uint8_t text[16];
     struct pc_buf method = pc_buf_of(text, sizeof text);
     const char *role = pc_admin_role_name(call->principal.role);
-    if (!is_administrative(call))
+    if (!is_administrative(call) || is_routine(call))
         return;
     pc_methods_write(&method, 1u << call->method);
     struct pc_log *l = pc_log_begin(PC_LOG_INFO, "admin_call");
