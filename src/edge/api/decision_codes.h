@@ -19,7 +19,7 @@ extern "C" {
     X(ORIGINAL_REQUEST_MISSING, 400, "deny",                                                       \
       "the routes need the original request's path, host or method and the gateway did not say")   \
     X(ORIGINAL_REQUEST_AMBIGUOUS, 400, "deny",                                                     \
-      "the original request's path, host or method is told in more than one way")                 \
+      "the original request's path, host or method is told in more than one way")                  \
     X(PATH_AMBIGUOUS, 400, "deny", "the original request's path cannot be read in one way only")   \
     X(MAINTENANCE, 503, "deny", "the service is in maintenance")                                   \
     X(IP_DENIED, 403, "deny", "the client's address is not allowed")                               \
