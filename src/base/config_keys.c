@@ -129,7 +129,7 @@ static const struct pc_key route_keys[] = {
     KEY("maintenance_exempt", BOOL, maintenance_exempt, "false",
         .help = "Decide also while the flag maintenance.mode_enabled is true."),
     KEY("shadow", BOOL, shadow, "false",
-        .help = "Decide, count and log, but let every request pass."),
+        .help = "Decide, count and log, but let pass what this route would refuse."),
 };
 #undef STRUCT
 

@@ -322,6 +322,13 @@ static void begin(struct pc_decision *d)
     d->retry_after_s = 0;
 }
 
+/* Shadow mode is about what the route demands; maintenance and the set "global" are everybody's. */
+static bool is_shadowed(const struct pc_decision *d)
+{
+    return d->route && d->route->shadow && d->code != PC_DECISION_MAINTENANCE &&
+           !(d->code == PC_DECISION_IP_DENIED && d->ip_set == PC_IP_GLOBAL);
+}
+
 void pc_decision_make(struct pc_worker *w, const struct pc_question *q, struct pc_decision *ret_d)
 {
     struct pc_decision *d = ret_d;
@@ -333,7 +340,7 @@ void pc_decision_make(struct pc_worker *w, const struct pc_question *q, struct p
     r.settings = q->view->settings;
     begin(d);
     d->code = evaluate(&r);
-    d->allow = d->code == PC_DECISION_OK || (d->route && d->route->shadow);
+    d->allow = d->code == PC_DECISION_OK || is_shadowed(d);
     if (PC_UNLIKELY(q->trace != NULL) && d->allow)
         pc_trace_flags(q->trace, q, d);
     if (!q->dry_run)

@@ -10,7 +10,8 @@
  *
  * Limits charged by a decision that a limit refuses are given back; those charged before a bad
  * token stay charged, because guessing tokens is what they are for. A route in shadow mode decides,
- * counts and logs, and lets pass whatever the outcome: `allow` then differs from `code`. */
+ * counts and logs, and lets pass what it would have refused itself: `allow` then differs from
+ * `code`. Maintenance and addresses that the set "global" denies are refused all the same. */
 #ifndef PC_API_DECISION_H
 #define PC_API_DECISION_H
 
@@ -65,7 +66,7 @@ struct pc_question {
 
 struct pc_decision {
     enum pc_decision_code code;
-    bool allow;                   /* code is OK, or the route is in shadow mode */
+    bool allow;                   /* code is OK, or what refused is in shadow mode */
     const struct pc_route *route; /* NULL when it ended before one was found */
     struct pc_verdict verdict;    /* of the token; .token NULL: none, or not genuine */
     /* The token if it was found good, revocations included: who the request is. NULL: anonymous. */

@@ -180,7 +180,7 @@ static void maintenance_refuses_all_but_exempt_routes(void **state)
     assert_int_equal(ask("/elsewhere", token_with("u", "")), PC_DECISION_OK);
     assert_route("any");
     assert_int_equal(ask("/shadow", ""), PC_DECISION_MAINTENANCE);
-    assert_true(d.allow);
+    assert_false(d.allow); /* shadow mode is about the route's own demands */
     set_flag("{}");
     assert_int_equal(ask("/open", ""), PC_DECISION_OK);
 }
@@ -196,6 +196,11 @@ static void ip_sets_come_before_limits_and_token(void **state)
         assert_int_equal(decide(&q), PC_DECISION_IP_DENIED);
     assert_int_equal(d.ip_set, PC_IP_GLOBAL);
     assert_int_equal(left("by-ip", "203.0.113.9"), 5);
+    struct pc_ip banned = q.client;
+    q = question("/shadow", "");
+    q.client = banned;
+    assert_int_equal(decide(&q), PC_DECISION_IP_DENIED);
+    assert_false(d.allow); /* "global" is not the route's own */
     q = question("/office", "");
     assert_int_equal(decide(&q), PC_DECISION_OK);
     q.client.b[0] = 198;
