@@ -145,7 +145,7 @@ void pc_offload_run(struct pc_server *s)
     struct pc_offload_queue *q = s->offload;
     for (unsigned i = 0; i < q->cores; i++) {
         struct pc_errand *e;
-        while ((e = pc_spsc_pop(q->from[i]))) {
+        if ((e = pc_spsc_pop(q->from[i]))) {
             struct pc_core *core = pc_loop_core(s->loop, i);
             e->run(s, e);
             /* At most PC_OFFLOAD_ENTRIES are under way, and the mailbox holds more. */

@@ -38,7 +38,8 @@ void pc_offload_noted(struct pc_call *call, const char *action,
                       void (*run)(struct pc_server *s, struct pc_errand *e));
 /* Core: the errand is back. */
 void pc_offload_done(struct pc_worker *w, struct pc_errand *e);
-/* Main thread: runs all errands that wait. */
+/* Main thread: runs one errand of each core, if it has any: there may be a signal to look at before
+ * the next. */
 void pc_offload_run(struct pc_server *s);
 /* Main thread: wakes up when there are errands (base/waker.h). */
 struct pc_waker *pc_offload_waker(struct pc_offload_queue *q);

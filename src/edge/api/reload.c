@@ -208,11 +208,20 @@ static void log_reload(const struct pc_server *s)
                      waiting, text);
 }
 
+/* Why nothing is reloaded at this moment; 0: it may be. */
+static int not_now(const struct pc_server *s, struct pc_why *why)
+{
+    if (s->stopping)
+        return pc_fail(why, -EAGAIN, "the server is stopping");
+    return pc_writer_ready(s->writer) ? 0 : pc_fail(why, -EAGAIN, "recovery is not complete yet");
+}
+
 int pc_server_reload(struct pc_server *s, struct pc_why *why)
 {
     struct pc_metrics_block *m = pc_metrics_main(s->metrics);
-    int rc = pc_writer_ready(s->writer) ? do_reload(s, why)
-                                        : pc_fail(why, -EAGAIN, "recovery is not complete yet");
+    int rc = not_now(s, why);
+    if (rc == 0)
+        rc = do_reload(s, why);
     pc_metric_inc(m, rc < 0 ? PC_M_CONFIG_REFUSED : PC_M_CONFIG_RELOADED);
     if (rc < 0)
         pc_log_event(PC_LOG_ERROR, "reload_refused", "%s; the old configuration stays", why->text);
@@ -226,8 +235,9 @@ int pc_server_reload(struct pc_server *s, struct pc_why *why)
 static int install_flags(struct pc_server *s, struct pc_why *why)
 {
     struct pc_install in = {.why = why};
-    int rc = pc_writer_ready(s->writer) ? pc_flags_load(s->settings->config, &in.flag_file, why)
-                                        : pc_fail(why, -EAGAIN, "recovery is not complete yet");
+    int rc = not_now(s, why);
+    if (rc == 0)
+        rc = pc_flags_load(s->settings->config, &in.flag_file, why);
     return rc < 0 ? rc : run_install(s, &in);
 }
 

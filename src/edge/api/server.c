@@ -474,6 +474,7 @@ static int stop(struct control *c, int signal_fd)
 {
     struct pc_server *s = &c->server;
     pc_log_event(PC_LOG_INFO, "stopping", "finishing what is in flight");
+    s->stopping = true;
     /* A second signal ends the process at once, by its default action. */
     sigset_t signals;
     sigemptyset(&signals);

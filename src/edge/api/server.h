@@ -59,6 +59,7 @@ struct pc_server {
     struct pc_loop *loop;
     struct pc_metrics *metrics;
     struct pc_offload_queue *offload;
+    bool stopping;            /* main thread's own: nothing is reloaded any more */
     struct pc_events *events; /* what the writer tells, for /v1/events */
     struct pc_token_hash_key *hash_key;
     struct pc_limit_table *throttle;           /* CL.THROTTLE's keys; any core */
