@@ -41,8 +41,8 @@ int pc_event_log_new(size_t bytes, struct pc_event_log **ret_log)
     if (!log)
         return -ENOMEM;
     memset(log, 0, sizeof *log);
-    log->words = calloc(words, WORD);
-    log->places = calloc(places, WORD);
+    log->words = calloc(words, sizeof *log->words);
+    log->places = calloc(places, sizeof *log->places);
     if (!log->words || !log->places) {
         pc_event_log_free(log);
         return -ENOMEM;

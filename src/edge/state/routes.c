@@ -243,6 +243,7 @@ uint32_t pc_routes_find(const struct pc_routes *r, const struct pc_route_request
     struct probe probe;
     struct cut cut;
     probe.listener = 1u << request->listener;
+    probe.host_hash = probe.host_n = 0;
     probe.method = r->needs & PC_ROUTE_NEEDS_METHOD ? method_bit(r, request->method) : 0;
     probe.is_head = r->get_bit && pc_bytes_eq_nocase(request->method, PC_LIT("HEAD"));
     if (r->needs & PC_ROUTE_NEEDS_HOST)
