@@ -21,10 +21,11 @@ static int live_through(void)
 {
     static const char *const allow[] = {"192.0.2.0/24", "2001:db8::/32"};
     const struct pc_ip_set_source sets[] = {
-        {.name = "office", .allow = allow,                                                          .allow_n = 2},
+        {.name = "office", .allow = allow,                                                        .allow_n = 2},
         {.name = "global",
-         .list = PC_LIT("10.0.0.0/8 expires=2026-12-24 # a\n10.1.0.0/16 expires=1 # b\n::1 # c\n"),
-         .list_name = "file"                                                                                    },
+         .list = PC_LIT(
+             "10.0.0.0/8 expires=2026-12-24 # a\n10.1.0.0/16 expires=1000000000 # b\n::1 # c\n"),
+         .list_name = "file"                                                                                  },
     };
     struct pc_ip_configured *c;
     struct pc_ip_sets *s;
