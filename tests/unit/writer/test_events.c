@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0
  * Who is nudged and how often (writer/events.h I2, I3), and making the histories while the k-th
- * allocation fails. The allocator is this file's own; sanitizers bring theirs, so there it only
- * runs without faults. */
+ * allocation fails. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -9,63 +8,10 @@
 #include <cmocka.h>
 
 #include "edge/writer/events.h"
-
-#if defined(__has_feature)
-#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer) ||                         \
-    __has_feature(memory_sanitizer)
-#define OWN_ALLOCATOR 0
-#endif
-#endif
-#if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-#define OWN_ALLOCATOR 0
-#endif
-#ifndef OWN_ALLOCATOR
-#define OWN_ALLOCATOR 1
-#endif
+#include "support/fake_malloc.h"
 
 #define CORES      3
 #define FAULTS_MAX 100 /* more than the histories allocate */
-
-static long calls, fail_at, live;
-
-#if OWN_ALLOCATOR
-void *__libc_malloc(size_t n);
-void *__libc_calloc(size_t n, size_t size);
-void *__libc_memalign(size_t alignment, size_t n);
-void __libc_free(void *p);
-
-static bool fails(void)
-{
-    return fail_at && ++calls == fail_at;
-}
-
-void *malloc(size_t n)
-{
-    void *p = fails() ? NULL : __libc_malloc(n);
-    live += p != NULL;
-    return p;
-}
-
-void *calloc(size_t n, size_t size)
-{
-    void *p = fails() ? NULL : __libc_calloc(n, size);
-    live += p != NULL;
-    return p;
-}
-
-void *aligned_alloc(size_t alignment, size_t n)
-{
-    void *p = fails() ? NULL : __libc_memalign(alignment, n);
-    live += p != NULL;
-    return p;
-}
-
-void free(void *p)
-{
-    live -= p != NULL;
-    __libc_free(p);
-}
-#endif
 
 static unsigned posted[CORES];
 static struct pc_events *events;
@@ -172,23 +118,18 @@ static void the_first_flags_are_compared_with_none(void **state)
 static void every_allocation_may_fail(void **state)
 {
     (void)state;
-    long before = live;
-    int rc = -1;
-    for (fail_at = 1; rc != 0 && fail_at < FAULTS_MAX; fail_at++) {
+    long before = fake_malloc_live();
+    long k = 0;
+    do {
         struct pc_events *e = NULL;
-        calls = 0;
-        rc = make(&e);
-        if (rc == 0) {
-            pc_events_free(e);
-        } else {
-            assert_int_equal(rc, -ENOMEM);
-            assert_null(e);
-        }
-        assert_int_equal(live, before);
-    }
-    assert_int_equal(rc, 0);
-    assert_true(!OWN_ALLOCATOR || fail_at > 5);
-    fail_at = 0;
+        fake_malloc_fail_at(++k);
+        int rc = make(&e);
+        fake_malloc_fail_at(0);
+        assert_int_equal(rc, fake_malloc_fired() ? -ENOMEM : 0);
+        pc_events_free(e);
+        assert_int_equal(fake_malloc_live(), before);
+    } while (fake_malloc_fired() && k < FAULTS_MAX);
+    assert_true(!fake_malloc_works() || (k > 5 && k < FAULTS_MAX));
 }
 
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
