@@ -176,7 +176,8 @@ def record_case(suite, full, case):
     passed, failed, skipped, output = count_cases(case)
     broken = case.get("status") in ("fail", "notrun") or case.find("failure") is not None
     if case.find("skipped") is not None and not broken:
-        suite.record("skip", full, case.find("skipped").get("message") or "ctest says skipped")
+        said = re.search(r"skipped: (.*)", output)
+        suite.record("skip", full, said.group(1) if said else case.find("skipped").get("message") or "ctest says skipped")
         return 0, 0, 1
     if broken and not failed:
         failed = ["(the program)"]
