@@ -1,8 +1,20 @@
 /* SPDX-License-Identifier: Apache-2.0
- * SHA-256, written from FIPS 180-4. Pure; any thread. */
+ * SHA-256, written from FIPS 180-4, with the processor's instructions where it has them (x86-64-v2
+ * does not promise them: asked at run time). Pure; any thread. */
 #include "base/sha256.h"
 
 #include <string.h>
+
+#if defined(__x86_64__) && defined(__GLIBC__) && !PC_PORTABLE
+#include <immintrin.h>
+#include <sys/platform/x86.h>
+#define HARDWARE_SHA 1
+#define WITH_SHA     static inline __attribute__((always_inline, target("sha,sse4.1")))
+#else
+#define HARDWARE_SHA 0
+#endif
+
+#define BLOCK_BYTES 64
 
 /* The first 32 bits of the fractional parts of the cube roots of the first 64 primes. */
 static const uint32_t k[64] = {
@@ -21,7 +33,7 @@ static inline uint32_t rotr(uint32_t x, int by)
     return x >> by | x << (32 - by);
 }
 
-static void schedule(uint32_t w[64], const uint8_t block[64])
+static void schedule(uint32_t w[64], const uint8_t block[BLOCK_BYTES])
 {
     for (int t = 0; t < 16; t++)
         w[t] = (uint32_t)block[4 * t] << 24 | (uint32_t)block[4 * t + 1] << 16 |
@@ -33,23 +45,115 @@ static void schedule(uint32_t w[64], const uint8_t block[64])
     }
 }
 
-static void compress(uint32_t h[8], const uint8_t block[64])
+/* v: the working variables of the standard. Instead of moving each to the next one, a round that
+ * is the t-th finds its `a` t places further down. */
+static inline __attribute__((always_inline)) void step(uint32_t v[8], int t, uint32_t kw)
 {
-    uint32_t w[64], v[8]; /* v: the working variables a … h of the standard */
-    schedule(w, block);
-    memcpy(v, h, sizeof v);
-    for (int t = 0; t < 64; t++) {
-        uint32_t s1 = rotr(v[4], 6) ^ rotr(v[4], 11) ^ rotr(v[4], 25);
-        uint32_t choose = (v[4] & v[5]) ^ (~v[4] & v[6]);
-        uint32_t t1 = v[7] + s1 + choose + k[t] + w[t];
-        uint32_t s0 = rotr(v[0], 2) ^ rotr(v[0], 13) ^ rotr(v[0], 22);
-        uint32_t majority = (v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]);
-        memmove(v + 1, v, 7 * sizeof v[0]);
-        v[4] += t1;
-        v[0] = t1 + s0 + majority;
+    uint32_t a = v[-t & 7], b = v[(1 - t) & 7], c = v[(2 - t) & 7];
+    uint32_t e = v[(4 - t) & 7], f = v[(5 - t) & 7], g = v[(6 - t) & 7];
+    uint32_t s1 = rotr(e, 6) ^ rotr(e, 11) ^ rotr(e, 25);
+    uint32_t t1 = v[(7 - t) & 7] + s1 + ((e & f) ^ (~e & g)) + kw;
+    uint32_t s0 = rotr(a, 2) ^ rotr(a, 13) ^ rotr(a, 22);
+    v[(3 - t) & 7] += t1;
+    v[(7 - t) & 7] = t1 + s0 + ((a & b) ^ (a & c) ^ (b & c));
+}
+
+static void compress_portable(uint32_t h[8], const uint8_t *p, size_t blocks)
+{
+    for (; blocks; p += BLOCK_BYTES, blocks--) {
+        uint32_t w[64], v[8];
+        schedule(w, p);
+        memcpy(v, h, sizeof v);
+        for (int t = 0; t < 64; t += 8) {
+            step(v, 0, k[t] + w[t]);
+            step(v, 1, k[t + 1] + w[t + 1]);
+            step(v, 2, k[t + 2] + w[t + 2]);
+            step(v, 3, k[t + 3] + w[t + 3]);
+            step(v, 4, k[t + 4] + w[t + 4]);
+            step(v, 5, k[t + 5] + w[t + 5]);
+            step(v, 6, k[t + 6] + w[t + 6]);
+            step(v, 7, k[t + 7] + w[t + 7]);
+        }
+        for (int i = 0; i < 8; i++)
+            h[i] += v[i];
     }
-    for (int i = 0; i < 8; i++)
-        h[i] += v[i];
+}
+
+#if HARDWARE_SHA
+/* The instructions keep the working variables as two vectors, a b e f and c d g h from the highest
+ * lane down. One does two rounds and makes a new first vector of both; the old first one is the
+ * new second one. Four words of the schedule stand in a vector, the first in the lowest lane. */
+struct lanes {
+    __m128i abef, cdgh, w[4];
+};
+
+/* Four rounds with the i-th four words of the schedule. */
+WITH_SHA void four_rounds(struct lanes *l, unsigned i)
+{
+    __m128i kw =
+        _mm_add_epi32(l->w[i % 4], _mm_loadu_si128((const __m128i *)(const void *)(k + 4 * i)));
+    l->cdgh = _mm_sha256rnds2_epu32(l->cdgh, l->abef, kw);
+    l->abef = _mm_sha256rnds2_epu32(l->abef, l->cdgh, _mm_shuffle_epi32(kw, 0x0e));
+}
+
+/* Replaces the i-th four words by those 16 words on. */
+WITH_SHA void advance(struct lanes *l, unsigned i)
+{
+    __m128i seventh = _mm_alignr_epi8(l->w[(i + 3) % 4], l->w[(i + 2) % 4], 4);
+    __m128i sum = _mm_add_epi32(_mm_sha256msg1_epu32(l->w[i % 4], l->w[(i + 1) % 4]), seventh);
+    l->w[i % 4] = _mm_sha256msg2_epu32(sum, l->w[(i + 3) % 4]);
+    four_rounds(l, i);
+}
+
+WITH_SHA void one_block(struct lanes *l, const uint8_t *p)
+{
+    const __m128i big_endian =
+        _mm_set_epi64x(INT64_C(0x0c0d0e0f08090a0b), INT64_C(0x0405060700010203));
+    for (unsigned i = 0; i < 4; i++) {
+        __m128i words = _mm_loadu_si128((const __m128i *)(const void *)(p + (size_t)16 * i));
+        l->w[i] = _mm_shuffle_epi8(words, big_endian);
+        four_rounds(l, i);
+    }
+    for (unsigned i = 4; i < 16; i += 4) {
+        advance(l, i);
+        advance(l, i + 1);
+        advance(l, i + 2);
+        advance(l, i + 3);
+    }
+}
+
+__attribute__((target("sha,sse4.1"))) static void compress_hardware(uint32_t h[8], const uint8_t *p,
+                                                                    size_t blocks)
+{
+    struct lanes l = {.abef = _mm_set_epi32((int)h[0], (int)h[1], (int)h[4], (int)h[5]),
+                      .cdgh = _mm_set_epi32((int)h[2], (int)h[3], (int)h[6], (int)h[7])};
+    for (; blocks; p += BLOCK_BYTES, blocks--) {
+        const struct lanes before = l;
+        one_block(&l, p);
+        l.abef = _mm_add_epi32(l.abef, before.abef);
+        l.cdgh = _mm_add_epi32(l.cdgh, before.cdgh);
+    }
+    h[0] = (uint32_t)_mm_extract_epi32(l.abef, 3);
+    h[1] = (uint32_t)_mm_extract_epi32(l.abef, 2);
+    h[2] = (uint32_t)_mm_extract_epi32(l.cdgh, 3);
+    h[3] = (uint32_t)_mm_extract_epi32(l.cdgh, 2);
+    h[4] = (uint32_t)_mm_extract_epi32(l.abef, 1);
+    h[5] = (uint32_t)_mm_extract_epi32(l.abef, 0);
+    h[6] = (uint32_t)_mm_extract_epi32(l.cdgh, 1);
+    h[7] = (uint32_t)_mm_extract_epi32(l.cdgh, 0);
+}
+#endif
+
+static void compress(struct pc_sha256 *s, const uint8_t *p, size_t blocks)
+{
+#if HARDWARE_SHA
+    /* The C library asked the processor once, at the start: asking is slow in a virtual machine. */
+    if (!s->portable && CPU_FEATURE_ACTIVE(SHA)) {
+        compress_hardware(s->h, p, blocks);
+        return;
+    }
+#endif
+    compress_portable(s->h, p, blocks);
 }
 
 void pc_sha256_init(struct pc_sha256 *s)
@@ -63,15 +167,21 @@ void pc_sha256_init(struct pc_sha256 *s)
 void pc_sha256_update(struct pc_sha256 *s, const void *data, size_t n)
 {
     const uint8_t *p = data;
-    while (n) {
-        size_t at = s->bytes % 64, take = pc_min_u64(n, 64 - at);
+    size_t at = s->bytes % BLOCK_BYTES;
+    s->bytes += n;
+    if (at) {
+        size_t take = pc_min_u64(n, BLOCK_BYTES - at);
         memcpy(s->block + at, p, take);
-        s->bytes += take;
         p += take;
         n -= take;
-        if (s->bytes % 64 == 0)
-            compress(s->h, s->block);
+        if (at + take < BLOCK_BYTES)
+            return;
+        compress(s, s->block, 1);
     }
+    if (n >= BLOCK_BYTES)
+        compress(s, p, n / BLOCK_BYTES);
+    if (n % BLOCK_BYTES)
+        memcpy(s->block, p + n / BLOCK_BYTES * BLOCK_BYTES, n % BLOCK_BYTES);
 }
 
 void pc_sha256_final(struct pc_sha256 *s, uint8_t ret_digest[PC_SHA256_BYTES])

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * SHA-256 (FIPS 180-4), small and portable, for the few places outside the hot path that need it:
+ * SHA-256 (FIPS 180-4), small, for what needs it outside of tokens: the chain of the audit's lines,
  * hashes of administrator tokens and of the configuration. Here so that this library depends on
  * neither of the two TLS libraries. Not for secrets whose timing an attacker can watch.
  * Pure; any thread. */
@@ -18,6 +18,7 @@ struct pc_sha256 {
     uint32_t h[8];
     uint64_t bytes; /* total length so far */
     uint8_t block[64];
+    bool portable; /* without the processor's instructions: for tests, after pc_sha256_init() */
 };
 
 void pc_sha256_init(struct pc_sha256 *s);

@@ -138,6 +138,21 @@ static void sha256_pads_every_length_around_a_block_consistently(void **state)
     }
 }
 
+static void sha256_is_the_same_without_the_instructions(void **state)
+{
+    (void)state;
+    for (size_t n = 0; n <= sizeof counting; n++) {
+        uint8_t with[PC_SHA256_BYTES], without[PC_SHA256_BYTES];
+        struct pc_sha256 s;
+        pc_sha256(counting, n, with);
+        pc_sha256_init(&s);
+        s.portable = true;
+        pc_sha256_update(&s, counting, n);
+        pc_sha256_final(&s, without);
+        assert_memory_equal(with, without, sizeof with);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -149,6 +164,7 @@ int main(void)
         cmocka_unit_test(sha256_gives_the_vectors_of_fips_180),
         cmocka_unit_test(sha256_of_a_million_letters_in_odd_pieces),
         cmocka_unit_test(sha256_pads_every_length_around_a_block_consistently),
+        cmocka_unit_test(sha256_is_the_same_without_the_instructions),
     };
     return cmocka_run_group_tests(tests, setup, NULL);
 }
