@@ -93,7 +93,8 @@ static int resolve_issuer(const struct pc_trust *trust, const struct pc_wish *wi
         *ret_issuer = trust->issuers[0].s.name;
         return 0;
     }
-    if (!pc_bytes_eq_str(wish->issuer, "*") && !pc_trust_find_issuer(trust, wish->issuer))
+    if (!wish->issuer_known && !pc_bytes_eq_str(wish->issuer, "*") &&
+        !pc_trust_find_issuer(trust, wish->issuer))
         return pc_mutation_refuse(r, 400, "ISSUER_UNKNOWN", "no issuer \"%.*s\" is configured",
                                   (int)pc_min_u64(wish->issuer.n, 128),
                                   (const char *)wish->issuer.p);

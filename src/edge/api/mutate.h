@@ -21,7 +21,8 @@ struct pc_wish {
     enum pc_kind kind;
     enum pc_op op;
     bool have_issuer;
-    bool cutoff; /* kind issuer: a cutoff instead of absolute */
+    bool issuer_known; /* `issuer` is a name of the trust snapshot in use */
+    bool cutoff;       /* kind issuer: a cutoff instead of absolute */
     struct pc_bytes issuer, id, reason;
     int64_t ttl_ms;        /* 0: not given */
     int64_t expires_at_ms; /* 0: not given */

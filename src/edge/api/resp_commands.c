@@ -290,19 +290,36 @@ static outcome fail(struct pc_resp_conn *r, const struct pc_mutation_refusal *re
     return PC_RESP_DONE;
 }
 
+/* As text, once: the mutations of a connection come in a row. */
+static struct pc_bytes source_of(struct pc_resp_conn *r)
+{
+    if (r->source_n == 0) {
+        struct pc_buf b = pc_buf_of(r->source, sizeof r->source);
+        struct pc_ip client = pc_conn_ip(r->conn);
+        pc_ip_format(&client, &b);
+        r->source_n = (uint8_t)b.len;
+    }
+    return pc_bytes_of(r->source, r->source_n);
+}
+
+static int change_of(struct pc_resp_conn *r, const struct pc_wish *wish, enum pc_admin_role role,
+                     struct pc_change *change, struct pc_mutation_refusal *refusal)
+{
+    int rc = pc_mutation_resolve(r->worker, wish, role, change, refusal);
+    if (rc < 0)
+        return rc;
+    change->actor = pc_bytes_str(r->principal.role ? r->principal.actor : "resp");
+    change->source = source_of(r);
+    return 0;
+}
+
 static int add_wish(struct pc_resp_conn *r, struct pc_job *job, const struct pc_wish *wish,
                     enum pc_admin_role role, struct pc_mutation_refusal *refusal)
 {
-    uint8_t address[PC_IP_TEXT_MAX];
-    struct pc_buf b = pc_buf_of(address, sizeof address);
-    struct pc_ip client = pc_conn_ip(r->conn);
     struct pc_change change;
-    int rc = pc_mutation_resolve(r->worker, wish, role, &change, refusal);
+    int rc = change_of(r, wish, role, &change, refusal);
     if (rc < 0)
         return rc;
-    pc_ip_format(&client, &b);
-    change.actor = pc_bytes_str(r->principal.role ? r->principal.actor : "resp");
-    change.source = pc_bytes_of(b.p, b.len);
     if (pc_job_add(job, &change) < 0)
         return pc_mutation_refuse(refusal, 413, "BATCH_TOO_LARGE", "too many keys at once");
     return 0;
@@ -312,13 +329,17 @@ static outcome submit_one(struct pc_resp_conn *r, const struct pc_wish *wish,
                           void (*done)(struct pc_resp_conn *, struct pc_job *))
 {
     struct pc_mutation_refusal refusal;
-    struct pc_job *job = pc_job_new(1, PC_CHANGE_PLAIN_MAX);
-    int rc = job ? add_wish(r, job, wish, pc_resp_role(r), &refusal)
-                 : pc_mutation_refuse(&refusal, 503, "NO_MEMORY", "no memory");
-    if (rc == 0)
-        return pc_resp_submit(r, job, done);
-    pc_job_free(job);
-    return fail(r, &refusal);
+    struct pc_change change;
+    if (change_of(r, wish, pc_resp_role(r), &change, &refusal) < 0)
+        return fail(r, &refusal);
+    struct pc_job *job = pc_job_take(&r->worker->jobs, pc_job_text_bytes(&change));
+    if (!job) {
+        pc_mutation_refuse(&refusal, 503, "NO_MEMORY", "no memory");
+        return fail(r, &refusal);
+    }
+    int rc = pc_job_add(job, &change);
+    PC_ASSERT(rc == 0);
+    return pc_resp_submit(r, job, done);
 }
 
 static void done_ok(struct pc_resp_conn *r, struct pc_job *job)
@@ -367,7 +388,7 @@ static outcome revoke_key(struct pc_resp_conn *r, struct pc_bytes key, struct pc
         return reply_text(r, why.text);
     wish->kind = PC_KIND_TOKEN;
     wish->op = PC_OP_REVOKE;
-    wish->have_issuer = true;
+    wish->have_issuer = wish->issuer_known = true;
     wish->issuer = k.issuer->s.name;
     wish->id = k.id;
     wish->token_exp_ms = k.exp_ms;
@@ -467,6 +488,7 @@ static int add_del(struct pc_resp_conn *r, struct pc_job *job, const struct key 
     struct pc_wish wish = {.kind = PC_KIND_TOKEN,
                            .op = PC_OP_CLEAR,
                            .have_issuer = true,
+                           .issuer_known = true,
                            .issuer = k->issuer->s.name,
                            .id = k->id};
     if (!may_unrevoke(r, k))

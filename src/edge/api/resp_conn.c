@@ -120,7 +120,7 @@ static void job_back(struct pc_job *job)
     } else if (r) {
         ((done_fn *)job->owner_fn)(r, job);
     }
-    pc_job_free(job);
+    pc_job_give(&w->jobs, job);
     if (!r)
         return;
     PC_ASSERT(r->pending > 0);
@@ -148,7 +148,7 @@ enum pc_resp_outcome pc_resp_submit(struct pc_resp_conn *r, struct pc_job *job,
         return PC_RESP_DONE;
     }
     uint32_t refused = job->count;
-    pc_job_free(job);
+    pc_job_give(&r->worker->jobs, job);
     if (r->pending)
         return PC_RESP_WAIT; /* room comes with the next answer */
     pc_metric_add(r->worker->metrics, PC_M_MUTATIONS_REFUSED_QUEUE, refused);

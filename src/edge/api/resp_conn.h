@@ -35,11 +35,13 @@ struct pc_resp_conn {
     uint32_t pending;  /* mutations given to the writer, not yet replied to */
     uint32_t ahead_n;  /* 0 whenever the input of this turn has been looked at */
     struct pc_resp_lookup ahead[PC_RESP_AHEAD_MAX];
-    bool proxy_due;  /* a PROXY header must come before the first command */
-    bool newcomer;   /* came while the core was overloaded: shed first */
-    bool closing;    /* closes when pending is 0 */
-    bool incomplete; /* the client owes us the rest of a command */
-    uint64_t id;     /* CLIENT ID */
+    bool proxy_due;                 /* a PROXY header must come before the first command */
+    bool newcomer;                  /* came while the core was overloaded: shed first */
+    bool closing;                   /* closes when pending is 0 */
+    bool incomplete;                /* the client owes us the rest of a command */
+    uint64_t id;                    /* CLIENT ID */
+    uint8_t source_n;               /* 0: no mutation asked for it yet */
+    uint8_t source[PC_IP_TEXT_MAX]; /* the client's address, for the audit */
     char name[PC_RESP_CLIENT_NAME_MAX + 1];
 };
 

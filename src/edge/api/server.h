@@ -103,6 +103,7 @@ struct pc_worker {
     struct pc_event_streams streams;          /* of /v1/events */
     int64_t proxied_said_s;                   /* when a refused PROXY header was last logged */
     struct pc_credential_notes credentials;
+    struct pc_job_pool jobs;               /* of RESP, not in use */
     uint32_t jobs_under_way;               /* given to the writer, not yet back */
     uint32_t pushed;                       /* in this turn: the writer is woken at its end */
     uint32_t http_requests, resp_commands; /* answered in this turn */

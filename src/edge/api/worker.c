@@ -24,6 +24,7 @@ static void free_worker(struct pc_worker *w)
     free(w->json);
     free(w->resp);
     free(w->throttle_ahead);
+    pc_job_pool_free(&w->jobs);
 }
 
 static int make_memory(struct pc_worker *w)

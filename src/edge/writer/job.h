@@ -46,6 +46,8 @@ struct pc_job {
     uint32_t owner_slot;
     int64_t submitted_ns;
     void (*owner_fn)(void);
+    struct pc_job *spare_next; /* while it lies in a pool */
+    bool small;                /* PC_JOB_SMALL_BYTES: a pool may keep it */
 };
 
 /* Room for `changes` Changes with at most `bytes` bytes of text in all; NULL when out of memory
@@ -55,6 +57,24 @@ struct pc_job *pc_job_new(uint32_t changes, size_t bytes);
 void pc_job_free(struct pc_job *job);
 /* Copies the Change and its bytes. PC_E_FULL when there is no room left. */
 int pc_job_add(struct pc_job *job, const struct pc_change *change);
+/* The bytes of text a Change brings into its job. */
+size_t pc_job_text_bytes(const struct pc_change *change);
+
+/* A core's small jobs that are not in use. A job is made for every mutation; with many under way
+ * at once malloc() gave the memory back to the system and asked for it again all the time, which
+ * cost more than the mutation. */
+struct pc_job_pool {
+    struct pc_job *spare;
+    uint32_t count;
+};
+#define PC_JOB_SMALL_BYTES    640  /* the job, one item and texts as they mostly are */
+#define PC_JOB_POOL_SPARE_MAX 1024 /* more are freed */
+
+/* As pc_job_new(), for one Change; the pool's owner only. */
+struct pc_job *pc_job_take(struct pc_job_pool *pool, size_t bytes);
+/* Any job of the owner, instead of pc_job_free(). */
+void pc_job_give(struct pc_job_pool *pool, struct pc_job *job);
+void pc_job_pool_free(struct pc_job_pool *pool);
 
 #ifdef __cplusplus
 }

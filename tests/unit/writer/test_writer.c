@@ -613,6 +613,37 @@ static void jobs_keep_to_their_limits(void **state)
     pc_job_free(job);
 }
 
+static void a_small_job_is_used_again_and_holds_nothing_of_before(void **state)
+{
+    (void)state;
+    struct pc_job_pool pool = {0};
+    struct pc_change c = rig_change(PC_KIND_TOKEN, PC_OP_REVOKE, ISSUER, "id");
+    struct pc_job *job = pc_job_take(&pool, pc_job_text_bytes(&c));
+    assert_int_equal(0, pc_job_add(job, &c));
+    assert_int_equal(PC_E_FULL, pc_job_add(job, &c));
+    job->items[0].was_refused = true;
+    job->result = -1;
+    pc_job_give(&pool, job);
+    assert_ptr_equal(job, pc_job_take(&pool, 1));
+    assert_int_equal(job->count, 0);
+    assert_int_equal(job->result, 0);
+    assert_false(job->items[0].was_refused);
+    assert_int_equal(job->items[0].change.op, PC_OP_NONE);
+    pc_job_give(&pool, job);
+    job = pc_job_take(&pool, PC_JOB_SMALL_BYTES); /* not small */
+    assert_int_equal(pool.count, 1);
+    pc_job_give(&pool, job);
+    pc_job_give(&pool, NULL);
+    assert_int_equal(pool.count, 1);
+    struct pc_job *many[PC_JOB_POOL_SPARE_MAX + 1];
+    for (size_t i = 0; i < PC_COUNT(many); i++)
+        many[i] = pc_job_take(&pool, 1);
+    for (size_t i = 0; i < PC_COUNT(many); i++)
+        pc_job_give(&pool, many[i]);
+    assert_int_equal(pool.count, PC_JOB_POOL_SPARE_MAX);
+    pc_job_pool_free(&pool);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -639,6 +670,7 @@ int main(void)
         TEST(the_outbox_limit_holds_between_two_ticks),
         TEST(expired_entries_go_unless_the_clock_stepped),
         TEST(the_thread_answers_everything_and_stops_in_order),
+        TEST(a_small_job_is_used_again_and_holds_nothing_of_before),
         TEST(jobs_keep_to_their_limits),
     };
     pc_rcu_thread_register();
