@@ -173,31 +173,6 @@ double ld_latency_at_us(const struct ld_latency *l, double percentile)
     return l->max;
 }
 
-void ld_sweep_run_of(struct ld_sweep_run *ret_run, const struct ld_slo *slo, double asked_per_s,
-                     const struct ld_report *r)
-{
-    struct ld_sweep_run run = {
-        .asked_per_s = asked_per_s,
-        .achieved_per_s = r->rate_per_s,
-        .p50_us = ld_latency_at_us(&r->latency, 50),
-        .p90_us = ld_latency_at_us(&r->latency, 90),
-        .p99_us = ld_latency_at_us(&r->latency, 99),
-        .p99_9_us = ld_latency_at_us(&r->latency, 99.9),
-        .max_us = ld_latency_at_us(&r->latency, 100),
-        .cpu_us = r->server.known ? r->server.cpu_us_per_request : NAN,
-        .requests = r->requests,
-        .errors = ld_report_errors(r),
-        .wrong_answers = r->wrong_answers,
-        .wrong_allows = r->wrong_allows,
-        .far = isfinite(r->placement.before_ns) && !r->placement.near,
-    };
-    for (unsigned i = 0; i < slo->n; i++)
-        run.objective_us[i] = ld_latency_at_us(&r->latency, slo->terms[i].percentile);
-    double all = (double)(run.requests + run.errors);
-    run.errors_percent = all > 0 ? 100 * (double)run.errors / all : 0;
-    *ret_run = run;
-}
-
 static int by_value(const void *a, const void *b)
 {
     double x = *(const double *)a, y = *(const double *)b;
