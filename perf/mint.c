@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Key set and tokens for perf/smoke: one Ed25519 key, tokens of about 700 bytes with every claim
+ * Key set and tokens for perf/compare: one Ed25519 key, tokens of about 700 bytes with every claim
  * a revocation can name. Writes DIR/jwks.json and DIR/auth.requests: GET /v1/auth, one per token,
  * in the form perf-pipeload reads. Usage: perf-mint DIR COUNT ISSUER LIFETIME_SECONDS */
 #include "base/clock.h"

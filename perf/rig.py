@@ -1,26 +1,34 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The bench rig of perf/smoke: starts the servers compared (on free ports, with their own
-directories, stopped by their process), drives them with perf-pipeload, reads their CPU time and
-memory from /proc, and tells near runs from far ones.
+"""The bench rig of perf/: starts the servers compared (on free ports, with their own directories,
+stopped by their process), drives them with the load generator, reads their CPU time and memory
+from the kernel, and tells near runs from far ones.
 
-How it measures: server on one CPU, generator on the other; servers not under test are stopped
-(SIGSTOP); the servers alternate; the cache-line bounce between the CPUs is measured before and
-after each run and only runs near at both ends count.
+How it measures: servers on one CPU, generator on the other; servers not under test are stopped
+(SIGSTOP); the contestants alternate; the cache-line bounce between the CPUs is measured before and
+after each run. A run that was not near at both ends is set aside, counted and repeated.
 """
+import ctypes
 import json
 import os
+import platform
+import shutil
 import signal
 import socket
 import statistics
 import subprocess
 import time
+from dataclasses import dataclass, field
 
 CPUS = sorted(os.sched_getaffinity(0))
 SERVER_CPU, LOAD_CPU = CPUS[0], CPUS[-1]
 NEAR_NS = 200        # one way; a far pair is at 400 to 500
-FAR_RETRIES = 4      # per run: then it is reported as far
-START_TIMEOUT_S = 120
-TICKS_PER_S = os.sysconf("SC_CLK_TCK")
+FAR_RETRIES = 4      # per run: then it is kept, marked as far
+START_TIMEOUT_S = 180
+STOP_TIMEOUT_S = 120
+SETTLED_S, SETTLED_QUICK_S = 1.0, 0.2  # memory that stays the same for so long
+SETTLED_BYTES = 65536
+PR_SET_PDEATHSIG = 1
+FIGURES = ("rate", "cpu_us", "beside_us", "p50_us", "p99_us", "p999_us")
 
 
 def free_port():
@@ -34,7 +42,7 @@ def wait_until(condition, what, timeout_s=START_TIMEOUT_S):
     while not condition():
         if time.monotonic() > deadline:
             raise RuntimeError(f"timeout: {what}")
-        time.sleep(0.01)
+        time.sleep(0.005)
 
 
 def can_connect(port):
@@ -42,19 +50,26 @@ def can_connect(port):
         return s.connect_ex(("127.0.0.1", port)) == 0
 
 
+def end_with_parent():
+    """In the child: nothing keeps running, or stays stopped, when we are killed."""
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
 class Peer:
     """A server process under test."""
 
-    def __init__(self, name, command, directory, port=None, pinned=True):
+    def __init__(self, name, command, directory, port=None, pinned=True, environment=None):
         """port None: the program prints it as its first line."""
         os.makedirs(directory, exist_ok=True)
-        self.name, self.port = name, port
+        self.name, self.port, self.settled_s = name, port, SETTLED_S
         self.log = os.path.join(directory, name + ".log")
         prefix = ["taskset", "-c", str(SERVER_CPU)] if pinned else []
         with open(self.log, "ab") as log:
+            # pylint: disable=subprocess-popen-preexec-fn
             self.process = subprocess.Popen(
                 prefix + command, cwd=directory, stdin=subprocess.DEVNULL, stderr=log,
-                stdout=subprocess.PIPE if port is None else log)
+                stdout=subprocess.PIPE if port is None else log, preexec_fn=end_with_parent,
+                env={**os.environ, **(environment or {})})
         self.pid = self.process.pid
         if port is None:
             self.port = int(self.process.stdout.readline())
@@ -77,17 +92,16 @@ class Peer:
     def resume(self):
         os.kill(self.pid, signal.SIGCONT)
 
-    def stop(self, timeout_s=120):
+    def stop(self):
         if self.process.poll() is None:
             self.resume()
             self.process.terminate()
-            self.process.wait(timeout_s)
+            self.process.wait(STOP_TIMEOUT_S)
 
     def cpu_s(self):
-        """User and system time of all threads."""
-        with open(f"/proc/{self.pid}/stat", encoding="ascii", errors="replace") as f:
-            fields = f.read().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / TICKS_PER_S
+        """CPU time of all threads, ended ones too, by the kernel's CPU clock of the process (see
+        clock_getcpuclockid(3)): exact, where /proc/PID/stat counts hundredths."""
+        return time.clock_gettime(~self.pid << 3 | 2)
 
     def resident_bytes(self):
         with open(f"/proc/{self.pid}/smaps_rollup", encoding="ascii") as f:
@@ -97,73 +111,86 @@ class Peer:
         raise RuntimeError("no Pss")
 
     def settled_bytes(self):
-        """Resident memory once it stays the same for a second."""
-        last, since = -1, time.monotonic()
-        while time.monotonic() - since < 1.0:
+        """Resident memory once it stays the same for a while."""
+        last, since = -SETTLED_BYTES, time.monotonic()
+        while time.monotonic() - since < self.settled_s:
             now = self.resident_bytes()
-            if abs(now - last) > 65536:
+            if abs(now - last) >= SETTLED_BYTES:
                 last, since = now, time.monotonic()
-            time.sleep(0.1)
+            time.sleep(self.settled_s / 10)
         return last
 
 
+@dataclass
+class Contestant:
+    """What one run needs: the servers whose CPU time counts (the first one is asked), those that
+    are needed beside them (an upstream; shown apart), and the load."""
+    name: str
+    servers: list
+    requests: str
+    load: dict = field(default_factory=dict)
+    beside: list = field(default_factory=list)
+    port: int = None
+
+    def processes(self):
+        return [*self.servers, *self.beside]
+
+
 class Rig:
-    def __init__(self, bin_dir, directory, near_only=True):
+    def __init__(self, bin_dir, directory, near_only=True, progress=None):
         self.bin, self.directory, self.near_only = bin_dir, directory, near_only
+        self.section = "."  # servers of different sections share no files
+        self.progress = progress or (lambda text: None)
         self.peers = []
-        self.far_runs = 0
+        self.runs, self.set_aside = 0, 0
         os.makedirs(directory, exist_ok=True)
 
     def __enter__(self):
         return self
 
     def __exit__(self, *_):
-        for peer in self.peers:
-            peer.stop()
+        self.stop_all()
+
+    def stop_all(self):
+        while self.peers:
+            self.peers.pop().stop()
+
+    def end(self):
+        """Of a section: nothing of it is left."""
+        self.stop_all()
+        shutil.rmtree(self.path(), ignore_errors=True)
+
+    def begin(self, section):
+        self.section, self.runs, self.set_aside = section, 0, 0
+        os.makedirs(self.path(), exist_ok=True)
 
     def path(self, *parts):
-        return os.path.join(self.directory, *parts)
+        """Of a server's files."""
+        return os.path.join(self.directory, self.section, *parts)
+
+    def shared(self, name):
+        """Of what all sections use: requests, the key set."""
+        return os.path.join(self.directory, name)
 
     def tool(self, name):
         return os.path.join(self.bin, name)
 
     def add(self, *args, **kwargs):
         peer = Peer(*args, **kwargs)
+        peer.settled_s = SETTLED_S if self.near_only else SETTLED_QUICK_S
         self.peers.append(peer)
         return peer
 
-    def stop(self, peer):
-        self.peers.remove(peer)
-        peer.stop()
+    def stop(self, *peers):
+        for peer in peers:
+            self.peers.remove(peer)
+            peer.stop()
 
-    # --- the servers ---------------------------------------------------------------------
-
-    def bare(self, kind, protocol, answer_bytes=0):
+    def bare(self, kind, protocol, answer_bytes=0, pinned=True):
+        """A responder that does nothing but answer: the ceiling of what is built like it."""
         return self.add(f"bare-{kind}-{protocol}-{answer_bytes}",
-                        [self.tool(f"perf-{kind}-responder"), protocol, str(answer_bytes)],
-                        self.directory)
-
-    def nginx(self):
-        port, directory = free_port(), self.path("nginx")
-        os.makedirs(directory, exist_ok=True)
-        conf = os.path.join(directory, "nginx.conf")
-        with open(conf, "w", encoding="ascii") as f:
-            f.write(f"""daemon off; master_process off; pid {directory}/pid; error_log stderr crit;
-events {{ worker_connections 1024; }}
-http {{
-  access_log off; keepalive_requests 1000000000; large_client_header_buffers 8 16k;
-  client_body_temp_path {directory}/b; proxy_temp_path {directory}/p;
-  fastcgi_temp_path {directory}/f; uwsgi_temp_path {directory}/u; scgi_temp_path {directory}/s;
-  server {{ listen 127.0.0.1:{port} backlog=4096; location / {{ return 204; }} }}
-}}
-""")
-        return self.add("nginx", ["nginx", "-e", "stderr", "-p", directory, "-c", conf], directory,
-                        port).wait_up()
-
-    def redis(self):
-        port = free_port()
-        return self.add("redis", ["redis-server", "--port", str(port), "--bind", "127.0.0.1",
-                                  "--save", "", "--appendonly", "no"], self.path("redis"), port).wait_up()
+                        [self.tool(f"perf-{kind}-responder"), protocol, str(answer_bytes)], self.path(),
+                        pinned=pinned)
 
     # --- running -------------------------------------------------------------------------
 
@@ -174,49 +201,104 @@ http {{
                              check=True, capture_output=True, text=True).stdout
         return json.loads(out)["one_way_ns"]
 
-    def load(self, port, requests, *options):
-        """perf-pipeload's report. Any answer but the expected one is an error here."""
-        command = ["taskset", "-c", str(LOAD_CPU), self.tool("perf-pipeload"), "-P", str(port),
-                   *map(str, options), requests]
+    def load_command(self, port, requests, protocol="http", connections=64, depth=1, seconds=None, warm_s=0,
+                     count=None, first=0, expected=None):
+        """seconds, or count of requests; first: where counters in the requests begin."""
+        command = ["taskset", "-c", str(LOAD_CPU), self.tool("perf-pipeload"), "-P", port, "-c", connections,
+                   "-p", depth, "-s", first, "-w", warm_s]
+        command += ["-n", count] if count else ["-d", seconds]
+        command += ["-r"] if protocol == "resp" else []
+        command += ["-e", expected] if expected else []
+        return [*map(str, command), requests]
+
+    def load(self, port, requests, **how):
+        """The generator's report: rate, p50_us, p99_us, p999_us, total (with the warm-up), counter
+        (where to go on). Any answer but the expected one is an error."""
+        command = self.load_command(port, requests, **how)
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode:
             raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()[-500:]}")
         return json.loads(done.stdout)
 
-    def one_run(self, peer, requests, options):
+    def load_beside(self, port, requests, **how):
+        """A generator that runs until it is stopped."""
+        return subprocess.Popen(self.load_command(port, requests, **how), stdout=subprocess.DEVNULL,
+                                preexec_fn=end_with_parent)  # pylint: disable=subprocess-popen-preexec-fn
+
+    def one_run(self, contestant):
         for _ in range(FAR_RETRIES if self.near_only else 1):
             before_ns = self.bounce_ns()
-            peer.resume()
-            cpu_before_s = peer.cpu_s()
-            result = self.load(peer.port, requests, *options)
-            result["cpu_us"] = (peer.cpu_s() - cpu_before_s) * 1e6 / result["total"]
-            peer.pause()
+            result = self.measured_load(contestant)
             result["bounce_ns"] = [before_ns, self.bounce_ns()]
             result["near"] = max(result["bounce_ns"]) < NEAR_NS
+            self.runs += 1
             if result["near"]:
-                return result
-            self.far_runs += 1
+                break
+            self.set_aside += 1
         return result
 
-    def compare(self, contestants, rounds):
-        """contestants: name -> (peer, requests, options). Runs them in turn, rounds times."""
-        runs = {name: [] for name in contestants}
-        for peer, _, _ in contestants.values():
-            peer.pause()
-        for _ in range(rounds):
-            for name, (peer, requests, options) in contestants.items():
-                runs[name].append(self.one_run(peer, requests, options))
-        for peer, _, _ in contestants.values():
+    def measured_load(self, contestant):
+        for peer in contestant.processes():
             peer.resume()
+        before = [p.cpu_s() for p in contestant.processes()]
+        result = self.load(contestant.port or contestant.servers[0].port, contestant.requests, **contestant.load)
+        spent = [p.cpu_s() - b for p, b in zip(contestant.processes(), before)]
+        for peer in contestant.processes():
+            peer.pause()
+        if result["total"] < 1:
+            raise RuntimeError(f"{contestant.name}: nothing was answered")
+        own = len(contestant.servers)
+        result["cpu_us"] = sum(spent[:own]) * 1e6 / result["total"]
+        result["beside_us"] = sum(spent[own:]) * 1e6 / result["total"]
+        if "counter" in result and "first" in contestant.load:
+            contestant.load["first"] = result["counter"]  # the next run goes on with new keys
+        return result
+
+    def compare(self, title, contestants, rounds):
+        """Runs the contestants in turn, rounds times: {name: summary}."""
+        runs = {c.name: [] for c in contestants}
+        everybody = {p.pid: p for c in contestants for p in c.processes()}.values()
+        for peer in everybody:
+            peer.pause()
+        try:
+            for i in range(rounds):
+                for c in contestants:
+                    self.progress(f"{title}: round {i + 1} of {rounds}: {c.name}")
+                    runs[c.name].append(self.one_run(c))
+        finally:
+            for peer in everybody:
+                peer.resume()
         return {name: summary(results) for name, results in runs.items()}
+
+
+def middle(values):
+    values = sorted(values)
+    return statistics.median(values), [values[0], values[-1]]
 
 
 def summary(results):
     """Medians and ranges over the near runs (over all if none was near)."""
     kept = [r for r in results if r["near"]] or results
     out = {"runs": results, "near_runs": sum(r["near"] for r in results)}
-    for key in ("rate", "cpu_us", "p50_us", "p99_us", "p999_us"):
-        values = sorted(r[key] for r in kept)
-        out[key] = statistics.median(values)
-        out[key + "_range"] = [values[0], values[-1]]
+    for key in FIGURES:
+        out[key], out[key + "_range"] = middle([r[key] for r in kept])
     return out
+
+
+def ratio(results, ours, theirs, key="rate"):
+    """Ratio of the medians, and the range of the ratios of the rounds in which both were near."""
+    a, b = results[ours], results[theirs]
+    pairs = [(x, y) for x, y in zip(a["runs"], b["runs"]) if x["near"] and y["near"]] or \
+        list(zip(a["runs"], b["runs"]))
+    each = [x[key] / y[key] for x, y in pairs if y[key]]
+    return a[key] / b[key], [min(each), max(each)]
+
+
+def machine():
+    model = next((line.partition(":")[2].strip() for line in open("/proc/cpuinfo", encoding="utf-8")
+                  if line.startswith("model name")), platform.machine())
+    memory_kb = next(int(line.split()[1]) for line in open("/proc/meminfo", encoding="ascii")
+                     if line.startswith("MemTotal:"))
+    name = platform.freedesktop_os_release().get("PRETTY_NAME", "")
+    return {"cpu": model, "cpus": len(CPUS), "memory_gib": round(memory_kb / 2**20, 1), "system": name,
+            "kernel": platform.release()}
