@@ -11,14 +11,37 @@ static uint8_t lower(uint8_t c)
     return c >= 'A' && c <= 'Z' ? (uint8_t)(c | 0x20) : c;
 }
 
-bool pc_bytes_eq_nocase(struct pc_bytes a, struct pc_bytes b)
+static bool eq_nocase_bytewise(const uint8_t *a, const uint8_t *b, size_t n)
 {
-    if (a.n != b.n)
-        return false;
-    for (size_t i = 0; i < a.n; i++)
-        if (lower(a.p[i]) != lower(b.p[i]))
+    for (size_t i = 0; i < n; i++)
+        if (lower(a[i]) != lower(b[i]))
             return false;
     return true;
+}
+
+/* Eight at once. Mostly they are equal as they are; a difference in other bits than 0x20 is one
+ * whatever the bytes mean. */
+static bool eq_nocase_word(const uint8_t *a, const uint8_t *b)
+{
+    uint64_t x, y;
+    memcpy(&x, a, sizeof x);
+    memcpy(&y, b, sizeof y);
+    if (PC_LIKELY(x == y))
+        return true;
+    return !((x ^ y) & ~UINT64_C(0x2020202020202020)) && eq_nocase_bytewise(a, b, sizeof x);
+}
+
+bool pc_bytes_eq_nocase(struct pc_bytes a, struct pc_bytes b)
+{
+    size_t n = a.n;
+    if (n != b.n)
+        return false;
+    if (n < 8)
+        return eq_nocase_bytewise(a.p, b.p, n);
+    for (size_t i = 0; i + 8 < n; i += 8)
+        if (!eq_nocase_word(a.p + i, b.p + i))
+            return false;
+    return eq_nocase_word(a.p + n - 8, b.p + n - 8);
 }
 
 bool pc_bytes_eq_secret(struct pc_bytes a, struct pc_bytes b)
@@ -77,15 +100,55 @@ int pc_hex_decode(struct pc_bytes s, uint8_t *dst, size_t n)
     return 0;
 }
 
+/* A number of b bits has b * log10(2) digits, or one more. */
+static size_t decimal_digits(uint64_t value)
+{
+    static const uint64_t powers[20] = {
+        0,
+        UINT64_C(10),
+        UINT64_C(100),
+        UINT64_C(1000),
+        UINT64_C(10000),
+        UINT64_C(100000),
+        UINT64_C(1000000),
+        UINT64_C(10000000),
+        UINT64_C(100000000),
+        UINT64_C(1000000000),
+        UINT64_C(10000000000),
+        UINT64_C(100000000000),
+        UINT64_C(1000000000000),
+        UINT64_C(10000000000000),
+        UINT64_C(100000000000000),
+        UINT64_C(1000000000000000),
+        UINT64_C(10000000000000000),
+        UINT64_C(100000000000000000),
+        UINT64_C(1000000000000000000),
+        UINT64_C(10000000000000000000),
+    };
+    unsigned least = (64 - (unsigned)__builtin_clzll(value | 1)) * 1233 >> 12;
+    return least + (value >= powers[least]);
+}
+
+/* Two digits a division, straight to where they belong. */
 void pc_buf_u64(struct pc_buf *b, uint64_t value)
 {
-    char digits[20];
-    size_t at = sizeof digits;
-    do {
-        digits[--at] = (char)('0' + value % 10);
-        value /= 10;
-    } while (value);
-    pc_buf_put(b, digits + at, sizeof digits - at);
+    static const char pairs[] = "00010203040506070809101112131415161718192021222324"
+                                "25262728293031323334353637383940414243444546474849"
+                                "50515253545556575859606162636465666768697071727374"
+                                "75767778798081828384858687888990919293949596979899";
+    size_t n = decimal_digits(value);
+    if (PC_UNLIKELY(b->overflow || n > b->cap - b->len)) {
+        b->overflow = true;
+        return;
+    }
+    uint8_t *end = b->p + b->len + n;
+    b->len += n;
+    for (; value >= 100; value /= 100)
+        memcpy(end -= 2, pairs + value % 100 * 2, 2);
+    if (value >= 10)
+        memcpy(end - 2, pairs + value * 2, 2);
+    else
+        end[-1] = (uint8_t)('0' + value);
 }
 
 void pc_buf_i64(struct pc_buf *b, int64_t value)

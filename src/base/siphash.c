@@ -59,10 +59,15 @@ siphash(const uint8_t key[16], const uint8_t *p, size_t n, int rounds, int final
     /* The ASCII of "somepseudorandomlygeneratedbytes". */
     struct state s = {k0 ^ 0x736f6d6570736575, k1 ^ 0x646f72616e646f6d, k0 ^ 0x6c7967656e657261,
                       k1 ^ 0x7465646279746573};
-    uint64_t length = (uint64_t)n << 56;
+    uint64_t length = (uint64_t)n << 56, rest;
+    bool long_enough = n >= 8;
     for (; n >= 8; p += 8, n -= 8)
         absorb(&s, load_le64(p), rounds);
-    absorb(&s, length | load_le(p, n), rounds);
+    if (long_enough && n) /* the last eight bytes again, those before p shifted out */
+        rest = load_le64(p + n - 8) >> 8 * (8 - n);
+    else
+        rest = load_le(p, n);
+    absorb(&s, length | rest, rounds);
     s.v2 ^= 0xff;
     for (int i = 0; i < final_rounds; i++)
         sip_round(&s);
