@@ -46,7 +46,12 @@ static enum pc_decision_code read_target(const struct pc_call *call, enum pc_htt
     struct pc_bytes target = pc_http_value(call->req, field), path;
     if (PC_LIKELY(target.n == 0))
         return PC_DECISION_OK;
-    if (pc_http_repeated(call->req, field) || pc_uri_split(target, &uri) < 0 ||
+    if (PC_UNLIKELY(pc_http_repeated(call->req, field)))
+        return PC_DECISION_PATH_AMBIGUOUS;
+    if (PC_LIKELY(pc_path_is_target(target)))
+        return agree(&q->path, target, same_bytes) ? PC_DECISION_OK
+                                                   : PC_DECISION_ORIGINAL_REQUEST_AMBIGUOUS;
+    if (pc_uri_split(target, &uri) < 0 ||
         pc_path_canonical(uri.path, scratch, PC_CANONICAL_PATH_MAX, &path) < 0)
         return PC_DECISION_PATH_AMBIGUOUS;
     if (!agree(&q->path, path, same_bytes) ||

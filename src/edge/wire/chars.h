@@ -47,10 +47,14 @@ static inline uint8_t pc_char_hex(uint8_t c)
 
 #if PC_CHARS_SSE
 
+static inline __m128i pc_scan_stops_of(__m128i x, __m128i floor)
+{
+    return _mm_cmplt_epi8(_mm_add_epi8(x, _mm_set1_epi8(1)), floor);
+}
+
 static inline __m128i pc_scan_stops(const uint8_t *p, __m128i floor)
 {
-    __m128i x = _mm_loadu_si128((const void *)p);
-    return _mm_cmplt_epi8(_mm_add_epi8(x, _mm_set1_epi8(1)), floor);
+    return pc_scan_stops_of(_mm_loadu_si128((const void *)p), floor);
 }
 
 static inline const uint8_t *pc_scan_run(const uint8_t *p, const uint8_t *end, int8_t floor)

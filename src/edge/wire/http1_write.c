@@ -84,9 +84,10 @@ void pc_http1_write_status(struct pc_buf *b, unsigned status, struct pc_bytes da
     const struct status_line *s = find_status(status);
     PC_ASSERT(s);
     pc_buf_put(b, s->line, s->n);
+    PC_ASSERT_SLOW(pc_scan_text(date.p, date.p + date.n) == date.p + date.n);
     if (date.n) {
         pc_buf_lit(b, "Date: ");
-        pc_http1_write_value(b, date);
+        pc_buf_bytes(b, date);
         pc_buf_lit(b, "\r\n");
     }
 }

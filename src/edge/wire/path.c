@@ -17,27 +17,63 @@ static inline bool plain_at(const uint8_t *p, size_t n, size_t i)
     return p[i] != '/' || i + 1 == n || (p[i + 1] != '/' && p[i + 1] != '.');
 }
 
-static bool is_plain(struct pc_bytes raw)
+#if PC_CHARS_SSE
+/* The same for 16 bytes x, of which y are the next ones; of a target also without query and
+ * fragment. */
+static inline bool plain_block(__m128i x, __m128i y, bool target)
+{
+    const __m128i slash = _mm_set1_epi8('/'), dot = _mm_set1_epi8('.');
+    const __m128i percent = _mm_set1_epi8('%'), backslash = _mm_set1_epi8('\\');
+    __m128i pair = _mm_or_si128(_mm_cmpeq_epi8(y, slash), _mm_cmpeq_epi8(y, dot));
+    pair = _mm_and_si128(pair, _mm_cmpeq_epi8(x, slash));
+    __m128i odd = _mm_or_si128(_mm_cmpeq_epi8(x, percent), _mm_cmpeq_epi8(x, backslash));
+    odd = _mm_or_si128(odd, pc_scan_stops_of(x, _mm_set1_epi8(PC_SCAN_VISIBLE)));
+    if (target)
+        odd = _mm_or_si128(odd, _mm_or_si128(_mm_cmpeq_epi8(x, _mm_set1_epi8('?')),
+                                             _mm_cmpeq_epi8(x, _mm_set1_epi8('#'))));
+    return _mm_movemask_epi8(_mm_or_si128(pair, odd)) == 0;
+}
+
+static inline bool plain_block_at(const uint8_t *p, bool target)
+{
+    return plain_block(_mm_loadu_si128((const void *)p), _mm_loadu_si128((const void *)(p + 1)),
+                       target);
+}
+
+/* 8 to 15 bytes: the first eight and the last eight, which overlap, so that every pair of
+ * neighbours stands in one of them; what comes behind each is taken for 0. */
+static inline bool plain_short(const uint8_t *p, size_t n, bool target)
+{
+    __m128i x = _mm_unpacklo_epi64(_mm_loadl_epi64((const void *)p),
+                                   _mm_loadl_epi64((const void *)(p + n - 8)));
+    return plain_block(x, _mm_srli_epi64(x, 8), target);
+}
+#endif
+
+static inline bool is_plain(struct pc_bytes raw, bool target)
 {
     size_t i = 0;
 #if PC_CHARS_SSE
-    const __m128i slash = _mm_set1_epi8('/'), dot = _mm_set1_epi8('.');
-    const __m128i percent = _mm_set1_epi8('%'), backslash = _mm_set1_epi8('\\');
-    for (; i + 17 <= raw.n; i += 16) {
-        __m128i x = _mm_loadu_si128((const void *)(raw.p + i));
-        __m128i y = _mm_loadu_si128((const void *)(raw.p + i + 1));
-        __m128i pair = _mm_or_si128(_mm_cmpeq_epi8(y, slash), _mm_cmpeq_epi8(y, dot));
-        pair = _mm_and_si128(pair, _mm_cmpeq_epi8(x, slash));
-        __m128i odd = _mm_or_si128(_mm_cmpeq_epi8(x, percent), _mm_cmpeq_epi8(x, backslash));
-        odd = _mm_or_si128(odd, pc_scan_stops(raw.p + i, _mm_set1_epi8(PC_SCAN_VISIBLE)));
-        if (_mm_movemask_epi8(_mm_or_si128(pair, odd)))
+    if (raw.n >= 8 && raw.n < 16)
+        return plain_short(raw.p, raw.n, target);
+    for (; i + 17 <= raw.n; i += 16)
+        if (!plain_block_at(raw.p + i, target))
             return false;
+    if (i) { /* the last 17 bytes again; their last one is the end */
+        if (!plain_block_at(raw.p + raw.n - 17, target))
+            return false;
+        i = raw.n - 1;
     }
 #endif
     for (; i < raw.n; i++)
-        if (!plain_at(raw.p, raw.n, i))
+        if (!plain_at(raw.p, raw.n, i) || (target && (raw.p[i] == '?' || raw.p[i] == '#')))
             return false;
     return true;
+}
+
+bool pc_path_is_target(struct pc_bytes target)
+{
+    return target.n > 0 && target.p[0] == '/' && is_plain(target, true);
 }
 
 /* Length of the UTF-8 sequence at p (RFC 3629: shortest form, no surrogates); 0 if there is
@@ -153,7 +189,7 @@ int pc_path_canonical(struct pc_bytes raw, uint8_t *scratch, size_t cap, struct 
 {
     if (raw.n == 0 || raw.p[0] != '/')
         return -EINVAL;
-    if (PC_LIKELY(is_plain(raw))) {
+    if (PC_LIKELY(is_plain(raw, false))) {
         *ret_path = raw;
         return 0;
     }
@@ -193,10 +229,11 @@ static bool cut_scheme(struct pc_bytes *uri, struct pc_bytes *ret_scheme)
 /* No blank, control byte or fragment. */
 static bool is_reference_text(struct pc_bytes s)
 {
-    for (size_t i = 0; i < s.n; i++)
-        if (s.p[i] <= ' ' || s.p[i] == 0x7f || s.p[i] == '#')
+    const uint8_t *end = s.p + s.n;
+    for (const uint8_t *p = pc_scan_visible(s.p, end); p < end; p++)
+        if (*p <= ' ' || *p == 0x7f)
             return false;
-    return true;
+    return !s.n || !memchr(s.p, '#', s.n);
 }
 
 int pc_uri_split(struct pc_bytes uri, struct pc_uri *ret_uri)

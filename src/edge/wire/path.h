@@ -25,6 +25,10 @@ extern "C" {
  * 0, or -EINVAL: answer 400. */
 int pc_path_canonical(struct pc_bytes raw, uint8_t *scratch, size_t cap, struct pc_bytes *ret_path);
 
+/* Whether a request target, "/path", is its own canonical path: nothing to decode or to remove, no
+ * query, no fragment. What pc_uri_split() and pc_path_canonical() would find, in one look. */
+bool pc_path_is_target(struct pc_bytes target);
+
 /* A URI reference cut into its parts; nothing is decoded. */
 struct pc_uri {
     struct pc_bytes scheme;    /* "http", "https" in any case; empty for /path */

@@ -264,6 +264,33 @@ static void authorities_have_a_host_and_maybe_a_port(void **state)
     }
 }
 
+/* Each byte at each place of targets of each length: what one look says agrees with cutting the
+ * target and canonicalising its path. */
+static void a_plain_target_is_its_own_canonical_path(void **state)
+{
+    (void)state;
+    for (size_t n = 1; n <= 52; n++) {
+        uint8_t *exact = malloc(n), scratch[64];
+        assert_non_null(exact);
+        for (size_t at = 0; at < n; at++) {
+            for (unsigned byte = 0; byte < 256; byte++) {
+                struct pc_bytes target = pc_bytes_of(exact, n), path;
+                struct pc_uri uri;
+                for (size_t i = 0; i < n; i++)
+                    exact[i] = i % 5 ? 'a' : '/';
+                exact[at] = (uint8_t)byte;
+                bool same = pc_uri_split(target, &uri) == 0 && uri.scheme.n == 0 &&
+                            !uri.has_query &&
+                            pc_path_canonical(uri.path, scratch, sizeof scratch, &path) == 0 &&
+                            path.p == exact;
+                if (pc_path_is_target(target) != same)
+                    fail_msg("%.*s", (int)n, (const char *)exact);
+            }
+        }
+        free(exact);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -272,6 +299,7 @@ int main(void)
         cmocka_unit_test(a_scratch_too_small_is_told),
         cmocka_unit_test(every_byte_is_judged_the_same_at_every_place),
         cmocka_unit_test(uris_are_cut_into_their_parts),
+        cmocka_unit_test(a_plain_target_is_its_own_canonical_path),
         cmocka_unit_test(authorities_have_a_host_and_maybe_a_port),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
