@@ -579,7 +579,7 @@ void rig_core_init(struct rig_core *c, const struct rig *r)
     c->server.metrics = c->metrics;
     w->metrics = pc_metrics_core(c->metrics, 0);
     pc_prng_seed(&w->prng, seed);
-    w->date_s = INT64_MIN;
+    w->date_until_ms = INT64_MIN;
     w->server = &c->server;
     w->core = &c->core;
     c->core.user = w;

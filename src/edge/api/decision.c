@@ -215,13 +215,15 @@ static enum pc_decision_code check_token(struct run *r)
 /* Whether a list separated by single spaces holds the word. */
 static bool has_word(struct pc_bytes list, struct pc_bytes word)
 {
-    while (list.n) {
-        const uint8_t *space = memchr(list.p, ' ', list.n);
-        size_t n = space ? (size_t)(space - list.p) : list.n;
-        if (pc_bytes_eq(pc_bytes_of(list.p, n), word))
+    const uint8_t *p = list.p, *end = p + list.n;
+    while ((size_t)(end - p) >= word.n) {
+        bool ends_here = (size_t)(end - p) == word.n || p[word.n] == ' ';
+        if (ends_here && memcmp(p, word.p, word.n) == 0)
             return true;
-        size_t skip = n + (space != NULL);
-        list = pc_bytes_of(list.p + skip, list.n - skip);
+        const uint8_t *space = memchr(p, ' ', (size_t)(end - p));
+        if (!space)
+            return false;
+        p = space + 1;
     }
     return false;
 }

@@ -25,6 +25,7 @@ extern "C" {
 #define PC_LIMIT_VALUE_MAX  128  /* bytes of an attribute that stand in a key as they are */
 #define PC_LIMIT_KEY_MAX    2048 /* no rendered key is longer; keys given by clients neither */
 #define PC_POLICY_FIELD_MAX 128
+#define PC_POLICY_HEAD_MAX  (2 * PC_POLICY_FIELD_MAX + 96)
 #define PC_CHARGES_MAX      16 /* limits of one decision */
 
 /* What a key is made of. Empty: the request does not have it. */
@@ -66,6 +67,9 @@ struct pc_policy {
     /* "ip";q=60;w=60 as it stands in RateLimit-Policy, of rule and of strict_rule. */
     char fields[2][PC_POLICY_FIELD_MAX];
     uint8_t field_n[2];
+    /* The fields of a decision with this limit alone, up to the first number that changes. */
+    char heads[2][PC_POLICY_HEAD_MAX];
+    uint16_t head_n[2];
 };
 
 struct pc_policies;

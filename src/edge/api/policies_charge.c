@@ -23,13 +23,14 @@ static void put_value(struct pc_buf *b, struct pc_bytes value, const uint8_t sec
         pc_buf_fmt(b, "~h:%016llx", (unsigned long long)pc_siphash24(secret, value.p, value.n));
         return;
     }
-    for (size_t i = 0; i < value.n; i++) {
-        switch (value.p[i]) {
-        case '~': pc_buf_lit(b, "~0"); break;
-        case '/': pc_buf_lit(b, "~1"); break;
-        case '|': pc_buf_lit(b, "~2"); break;
-        default: pc_buf_char(b, (char)value.p[i]);
-        }
+    for (size_t i = 0, run = 0; i <= value.n; i++) {
+        char c = i < value.n ? (char)value.p[i] : '~'; /* the end is an escape without text */
+        if (PC_LIKELY(c != '~' && c != '/' && c != '|'))
+            continue;
+        pc_buf_put(b, value.p + run, i - run);
+        run = i + 1;
+        if (i < value.n)
+            pc_buf_put(b, c == '~' ? "~0" : c == '/' ? "~1" : "~2", 2);
     }
 }
 

@@ -36,6 +36,17 @@ static bool put_field(struct pc_buf *b, const char *name, const struct pc_limit_
     return !b->overflow;
 }
 
+static void render_head(struct pc_policy *p, const struct pc_limit_rule *rule, unsigned strict)
+{
+    struct pc_buf b = pc_buf_of(p->heads[strict], sizeof p->heads[strict]);
+    pc_buf_lit(&b, "RateLimit-Policy: ");
+    pc_buf_put(&b, p->fields[strict], p->field_n[strict]);
+    pc_buf_fmt(&b, "\r\nX-RateLimit-Limit: %lld\r\nRateLimit: \"%s\";r=", (long long)rule->burst,
+               p->name);
+    PC_ASSERT(!b.overflow); /* the name fits the field, too */
+    p->head_n[strict] = (uint16_t)b.len;
+}
+
 bool pc_policy_render_fields(struct pc_policy *p)
 {
     const struct pc_limit_rule *rules[] = {&p->rule, &p->strict_rule};
@@ -44,6 +55,7 @@ bool pc_policy_render_fields(struct pc_policy *p)
         if (!put_field(&b, p->name, rules[i]))
             return false;
         p->field_n[i] = (uint8_t)b.len;
+        render_head(p, rules[i], i);
     }
     return true;
 }
@@ -92,9 +104,39 @@ static void put_list(struct pc_buf *b, const char *name, const struct pc_charge 
     pc_buf_lit(b, "\r\n");
 }
 
+static void again(struct pc_buf *b, size_t from, size_t to)
+{
+    pc_buf_put(b, b->p + from, to - from);
+}
+
+/* The common case: one limit, whose numbers stand in two fields each. */
+static void write_single(struct pc_buf *b, const struct pc_charge *c)
+{
+    const struct pc_policy *p = c->policy;
+    bool strict = c->rule == &p->strict_rule;
+    PC_ASSERT(c->result.limit == c->rule->burst && c->result.remaining >= 0);
+    pc_buf_put(b, p->heads[strict], p->head_n[strict]);
+    size_t left = b->len;
+    pc_buf_u64(b, (uint64_t)c->result.remaining);
+    size_t left_end = b->len;
+    pc_buf_lit(b, ";t=");
+    size_t reset = b->len;
+    pc_buf_i64(b, seconds_up(c->result.reset_ns));
+    size_t reset_end = b->len;
+    pc_buf_lit(b, "\r\nX-RateLimit-Remaining: ");
+    again(b, left, left_end);
+    pc_buf_lit(b, "\r\nX-RateLimit-Reset: ");
+    again(b, reset, reset_end);
+    pc_buf_lit(b, "\r\n");
+}
+
 void pc_limits_write_fields(struct pc_buf *b, const struct pc_charge *charges, unsigned n)
 {
     const struct pc_charge *tightest = NULL;
+    if (PC_LIKELY(n == 1 && is_known(&charges[0]))) {
+        write_single(b, &charges[0]);
+        return;
+    }
     for (unsigned i = 0; i < n; i++)
         if (is_known(&charges[i]) && (!tightest || is_tighter(&charges[i], tightest)))
             tightest = &charges[i];

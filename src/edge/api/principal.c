@@ -13,7 +13,8 @@ struct pc_bytes pc_bearer(const struct pc_http_request *r)
 {
     struct pc_bytes v = pc_http_value(r, PC_FIELD_AUTHORIZATION);
     if (v.n < 7 || pc_http_repeated(r, PC_FIELD_AUTHORIZATION) ||
-        !pc_bytes_eq_nocase(pc_bytes_of(v.p, 7), PC_LIT("Bearer ")))
+        (memcmp(v.p, "Bearer ", 7) != 0 &&
+         !pc_bytes_eq_nocase(pc_bytes_of(v.p, 7), PC_LIT("Bearer "))))
         return pc_bytes_of(NULL, 0);
     size_t at = 7;
     while (at < v.n && v.p[at] == ' ')

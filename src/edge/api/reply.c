@@ -8,6 +8,10 @@
 
 /* Status line, Date, ids, CORS, length: everything of a head but fields and challenge. */
 #define HEAD_BYTES 1536
+#define ID_FIELD   "X-Request-ID: "
+_Static_assert(PC_OK_HEAD_BYTES ==
+                   sizeof "HTTP/1.1 200 OK\r\nDate: \r\n" ID_FIELD - 1 + PC_HTTP_DATE_BYTES,
+               "what turn_clock() writes");
 
 #define CONTENT_POLICY "default-src 'none'; frame-ancestors 'none'"
 
@@ -35,14 +39,29 @@ static void count_status(struct pc_call *call, unsigned status)
         w->http_requests++;
 }
 
-static struct pc_bytes date_of(struct pc_worker *w)
+/* Whatever depends on the second only is written once a second. */
+PC_COLD static void turn_clock(struct pc_worker *w)
 {
-    int64_t second = w->core->now_ms / 1000;
-    if (second != w->date_s) {
-        pc_http_date(w->core->now_ms, w->date);
-        w->date_s = second;
+    struct pc_buf b = pc_buf_of(w->ok_head, sizeof w->ok_head);
+    pc_http_date(w->core->now_ms, w->date);
+    pc_http1_write_status(&b, 200, pc_bytes_of(w->date, sizeof w->date));
+    pc_buf_lit(&b, ID_FIELD);
+    PC_ASSERT(b.len == sizeof w->ok_head && !b.overflow);
+    w->date_from_ms = w->core->now_ms - w->core->now_ms % 1000;
+    w->date_until_ms = w->date_from_ms + 1000;
+}
+
+/* Status line, Date, and the name of the field that follows. */
+static void write_status(struct pc_buf *b, struct pc_worker *w, unsigned status)
+{
+    if (PC_UNLIKELY(w->core->now_ms >= w->date_until_ms || w->core->now_ms < w->date_from_ms))
+        turn_clock(w);
+    if (PC_LIKELY(status == 200)) {
+        pc_buf_put(b, w->ok_head, sizeof w->ok_head);
+        return;
     }
-    return pc_bytes_of(w->date, sizeof w->date);
+    pc_http1_write_status(b, status, pc_bytes_of(w->date, sizeof w->date));
+    pc_buf_lit(b, ID_FIELD);
 }
 
 static void write_cors(struct pc_buf *b, const struct pc_call *call)
@@ -57,9 +76,11 @@ static void write_cors(struct pc_buf *b, const struct pc_call *call)
 
 static void write_head(struct pc_buf *b, struct pc_call *call, const struct pc_reply *r)
 {
-    pc_http1_write_status(b, r->status, date_of(call->worker));
-    pc_buf_lit(b, "X-Request-ID: ");
-    pc_buf_bytes(b, pc_call_request_id(call));
+    write_status(b, call->worker, r->status);
+    if (PC_LIKELY(call->request_id_n == PC_UUID_CHARS)) /* ours: a copy of constant size */
+        pc_buf_put(b, call->request_id, PC_UUID_CHARS);
+    else
+        pc_buf_bytes(b, pc_call_request_id(call));
     pc_buf_lit(b, "\r\n");
     if (r->content_type) {
         pc_http1_write_field(b, "Content-Type", pc_bytes_str(r->content_type));

@@ -40,6 +40,9 @@
 /* A token's claims and rendered identity headers, when too large for the cache. */
 #define PC_WORKER_BLOB_BYTES (40u << 10)
 
+/* "HTTP/1.1 200 OK", Date, "X-Request-ID: ". */
+#define PC_OK_HEAD_BYTES (39 + PC_HTTP_DATE_BYTES)
+
 /* One listener's constants; pc_listener.user points here. */
 struct pc_listener_info {
     const struct pc_config_listener *config; /* of the configuration the server started with */
@@ -89,12 +92,13 @@ struct pc_worker {
     struct pc_verify_budget *budget;
     struct pc_jwt_scratch *jwt;
     struct pc_prng prng;
-    char date[PC_HTTP_DATE_BYTES]; /* of now, to the second */
-    int64_t date_s;
-    uint8_t *scratch;           /* PC_WORKER_SCRATCH_BYTES: bodies being written */
-    uint8_t *blob;              /* PC_WORKER_BLOB_BYTES */
-    uint8_t *decision_scratch;  /* PC_DECISION_SCRATCH_BYTES (decision.h) */
-    struct pc_json_token *json; /* [PC_WORKER_JSON_TOKENS] */
+    char date[PC_HTTP_DATE_BYTES];       /* of now, to the second */
+    char ok_head[PC_OK_HEAD_BYTES];      /* the front of a 200, with that date */
+    int64_t date_from_ms, date_until_ms; /* what both are good for */
+    uint8_t *scratch;                    /* PC_WORKER_SCRATCH_BYTES: bodies being written */
+    uint8_t *blob;                       /* PC_WORKER_BLOB_BYTES */
+    uint8_t *decision_scratch;           /* PC_DECISION_SCRATCH_BYTES (decision.h) */
+    struct pc_json_token *json;          /* [PC_WORKER_JSON_TOKENS] */
     struct pc_cached_token uncached;
     struct pc_resp_command *resp;
     struct pc_top_keys *top;                  /* keys close to a limit; the main thread reads it */

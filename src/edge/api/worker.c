@@ -116,7 +116,7 @@ static int thread_start(struct pc_core *core, struct pc_why *why)
     w->server = s;
     w->core = core;
     w->metrics = pc_metrics_core(s->metrics, core->index);
-    w->date_s = INT64_MIN;
+    w->date_until_ms = INT64_MIN;
     pc_random_bytes(seed, sizeof seed);
     pc_prng_seed(&w->prng, seed);
     core->user = w;
