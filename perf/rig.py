@@ -175,6 +175,14 @@ class Rig:
     def tool(self, name):
         return os.path.join(self.bin, name)
 
+    def run(self, tool, *arguments):
+        """One of our programs, to its end; what it printed."""
+        command = [self.tool(tool), *map(str, arguments)]
+        done = subprocess.run(command, check=False, capture_output=True, text=True)
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()[-500:]}")
+        return done.stdout
+
     def add(self, *args, **kwargs):
         peer = Peer(*args, **kwargs)
         peer.settled_s = SETTLED_S if self.near_only else SETTLED_QUICK_S
@@ -197,9 +205,7 @@ class Rig:
     def bounce_ns(self):
         if SERVER_CPU == LOAD_CPU or not self.near_only:
             return 0.0
-        out = subprocess.run([self.tool("perf-cache-bounce"), str(SERVER_CPU), str(LOAD_CPU)],
-                             check=True, capture_output=True, text=True).stdout
-        return json.loads(out)["one_way_ns"]
+        return json.loads(self.run("perf-cache-bounce", SERVER_CPU, LOAD_CPU))["one_way_ns"]
 
     def load_command(self, port, requests, protocol="http", connections=64, depth=1, seconds=None, warm_s=0,
                      count=None, first=0, expected=None):
