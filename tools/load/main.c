@@ -14,6 +14,7 @@ struct command {
 };
 
 static const struct command commands[] = {
+    {"run", ld_run_main, "drive a server and report what it did"},
     {"mint", ld_mint_main, "mint tokens, and the key set that trusts them, in advance"},
 };
 

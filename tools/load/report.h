@@ -86,10 +86,11 @@ struct ld_report {
     struct ld_machine machine;
     struct ld_placement placement;
     bool open_loop;
-    bool interrupted;     /* Ctrl-C: what there is */
-    double offered_per_s; /* open loop: the rate that was due; NAN otherwise */
-    double duration_s;    /* measured part */
-    uint64_t requests;    /* answered in it, classes in_total */
+    bool interrupted;      /* Ctrl-C: what there is */
+    double offered_per_s;  /* open loop: the rate that was due; NAN otherwise */
+    double duration_s;     /* measured part */
+    uint64_t requests;     /* answered in it, classes in_total */
+    uint64_t all_requests; /* answered ever: of every class, with warm-up and drain */
     double rate_per_s;
     struct ld_latency latency; /* open loop: from due; closed: from sending; with the unsent ones */
     struct ld_latency service; /* from sending, in either loop */

@@ -25,6 +25,9 @@ bool ld_run(const struct ld_options *, struct ld_supply *, struct ld_report *, s
 /* What the exit status of a run with this report is. */
 enum ld_exit ld_run_exit_status(const struct ld_options *, const struct ld_report *);
 
+/* What this machine is. */
+void ld_machine_read(struct ld_machine *);
+
 int ld_run_main(int argc, char **argv);
 
 #endif

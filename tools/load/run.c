@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: Apache-2.0
+ * One run from its options to its report (run.h). The main thread: it releases the generator
+ * threads, collects what they counted second by second, and adds it up. */
+#include <errno.h>
+#include <math.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "load/engine.h"
+#include "load/progress.h"
+#include "load/requests.h"
+#include "load/run.h"
+#include "load/target.h"
+
+enum { COLLECT_MS = 20 };
+
+/* Set by the signal handler; the only global there is. */
+static atomic_bool stop_wanted;
+
+static void on_signal(int number)
+{
+    (void)number;
+    atomic_store(&stop_wanted, true);
+}
+
+struct running {
+    const struct ld_options *options;
+    struct ld_supply *supply;
+    struct ld_report *report;
+    struct ld_engine *engine;
+    struct ld_progress progress;
+    struct ld_tally *second, *sum, *drain;
+    struct ld_hdr *scratch;
+    size_t second_room;
+    int64_t start_ns; /* of the measured part */
+    double cpu_before_s;
+    bool measuring;
+};
+
+/* --- preparation ---------------------------------------------------------------------------- */
+
+/* "1" or "0,2-5". */
+static bool parse_cpus(const char *text, unsigned cpus[LD_THREADS_MAX], unsigned *ret_count,
+                       struct ld_problem *problem)
+{
+    unsigned n = 0;
+    for (const char *p = text; *p; p += *p == ',') {
+        char *end;
+        unsigned long first = strtoul(p, &end, 10), last = first;
+        if (end != p && *end == '-') {
+            p = end + 1;
+            last = strtoul(p, &end, 10);
+        }
+        if (end == p || (*end && *end != ',') || last < first || last >= CPU_SETSIZE)
+            return ld_problem_set(problem, "--cpus: '%s' is not a list like 1 or 0,2-5", text);
+        for (; first <= last && n < LD_THREADS_MAX; first++)
+            cpus[n++] = (unsigned)first;
+        p = end;
+    }
+    if (n == 0)
+        return ld_problem_set(problem, "--cpus: no CPU in the list");
+    *ret_count = n;
+    return true;
+}
+
+/* The main thread stays off the server's CPU as well. */
+static bool pin_main(const unsigned *cpus, unsigned n, struct ld_problem *problem)
+{
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    for (unsigned i = 0; i < n; i++)
+        CPU_SET(cpus[i], &set);
+    if (n && sched_setaffinity(0, sizeof(set), &set) < 0)
+        return ld_problem_set(problem, "--cpus: %s", strerror(errno));
+    return true;
+}
+
+static struct ld_loop_plan plan_of(const struct ld_options *o, struct ld_supply *supply,
+                                   const struct ld_address *address)
+{
+    return (struct ld_loop_plan){.protocol = supply->resp ? &ld_resp : &ld_http1,
+                                 .supply = supply,
+                                 .address = address->storage,
+                                 .address_bytes = address->bytes,
+                                 .open_loop = o->rate_per_s > 0 || supply->has_profile,
+                                 .poisson = o->poisson,
+                                 .rate_per_s = o->rate_per_s,
+                                 .depth = o->pipeline,
+                                 .timeout_ns = (int64_t)(o->timeout_s * 1e9),
+                                 .warmup_ns = (int64_t)(o->warmup_s * 1e9),
+                                 .duration_ns = (int64_t)(o->duration_s * 1e9),
+                                 .request_count = o->request_count};
+}
+
+static bool open_engine(struct running *r, struct ld_problem *problem)
+{
+    const struct ld_options *o = r->options;
+    struct ld_address address;
+    unsigned cpus[LD_THREADS_MAX], cpu_count = 0;
+    if (r->supply->idle_connections > LD_CONNECTIONS_MAX - o->connections)
+        return ld_problem_set(problem, "more than %d connections", LD_CONNECTIONS_MAX);
+    if ((o->cpus && !parse_cpus(o->cpus, cpus, &cpu_count, problem)) ||
+        !pin_main(cpus, cpu_count, problem) || !ld_target_resolve(o, &address, problem))
+        return false;
+    const struct ld_engine_setup setup = {.plan = plan_of(o, r->supply, &address),
+                                          .threads = o->threads,
+                                          .connections = o->connections,
+                                          .seed = o->seed,
+                                          .cpus = cpus,
+                                          .cpu_count = cpu_count,
+                                          .stop = &stop_wanted};
+    r->engine = ld_engine_open(&setup, problem);
+    return r->engine != NULL;
+}
+
+static bool open_running(struct running *r, struct ld_problem *problem)
+{
+    const unsigned n = r->supply->class_count;
+    PC_ASSERT(n >= 1 && n <= LD_CLASSES_MAX);
+    r->second = ld_tally_new(n);
+    r->sum = ld_tally_new(n);
+    r->drain = ld_tally_new(n);
+    r->scratch = calloc(1, sizeof(*r->scratch));
+    if (!r->second || !r->sum || !r->drain || !r->scratch)
+        return ld_problem_set(problem, "no memory");
+    return open_engine(r, problem);
+}
+
+static void close_running(struct running *r)
+{
+    if (r->engine)
+        ld_engine_close(r->engine);
+    free(r->second);
+    free(r->sum);
+    free(r->drain);
+    free(r->scratch);
+}
+
+/* --- while it runs -------------------------------------------------------------------------- */
+
+static double cpu_of_self_s(void)
+{
+    struct rusage u;
+    getrusage(RUSAGE_SELF, &u);
+    return (double)u.ru_utime.tv_sec + (double)u.ru_stime.tv_sec +
+           (double)(u.ru_utime.tv_usec + u.ru_stime.tv_usec) / 1e6;
+}
+
+/* The latencies of all classes in the total, in r->scratch. */
+static const struct ld_hdr *total_latency(struct running *r, const struct ld_tally *t)
+{
+    ld_hdr_reset(r->scratch);
+    for (unsigned i = 0; i < t->class_count; i++)
+        if (r->supply->classes[i].in_total)
+            ld_hdr_merge(r->scratch, &t->classes[i].latency);
+    return r->scratch;
+}
+
+static uint64_t errors_of(const struct ld_tally *t)
+{
+    uint64_t n = 0;
+    for (int i = 0; i < LD_FAIL_END; i++)
+        n += t->errors[i];
+    return n;
+}
+
+static double percentile_us(const struct ld_hdr *h, double q)
+{
+    return h->count ? (double)ld_hdr_percentile_ns(h, q) / 1e3 : NAN;
+}
+
+static struct ld_second second_of(struct running *r, const struct ld_tally *t)
+{
+    const struct ld_hdr *h = total_latency(r, t);
+    const double seconds = (double)(t->end_ns - t->begin_ns) / 1e9;
+    return (struct ld_second){.at_s = (double)(t->end_ns - r->start_ns) / 1e9,
+                              .rate_per_s = (double)t->answered_in_total / seconds,
+                              .p50_us = percentile_us(h, 0.5),
+                              .p90_us = percentile_us(h, 0.9),
+                              .p99_us = percentile_us(h, 0.99),
+                              .max_us = percentile_us(h, 1),
+                              .requests = t->answered_in_total,
+                              .errors = errors_of(t),
+                              .wrong_answers = t->wrong,
+                              .waiting = t->waiting,
+                              .server_cpu = NAN};
+}
+
+static void keep_second(struct running *r, const struct ld_second *s)
+{
+    struct ld_report *report = r->report;
+    if (report->second_count == LD_SERIES_MAX)
+        return;
+    if (report->second_count == r->second_room) {
+        const size_t room = r->second_room ? 2 * r->second_room : 64;
+        struct ld_second *grown = realloc(report->seconds, room * sizeof(*grown));
+        if (!grown)
+            return;
+        report->seconds = grown;
+        r->second_room = room;
+    }
+    report->seconds[report->second_count++] = *s;
+}
+
+/* What was counted in r->second goes where it belongs. */
+static void account_second(struct running *r)
+{
+    struct ld_tally *t = r->second;
+    if (!t->warmup)
+        ld_tally_merge(r->sum, t);
+    if (t->end_ns - t->begin_ns > LD_SECOND_NS / 5) { /* less says nothing about a second */
+        const struct ld_second s = second_of(r, t);
+        keep_second(r, &s);
+        ld_progress_second(&r->progress, &s, errors_of(r->sum), r->sum->wrong);
+    }
+    ld_tally_reset(t);
+}
+
+static void mark_start(struct running *r)
+{
+    r->measuring = true;
+    r->cpu_before_s = cpu_of_self_s();
+}
+
+/* Until the threads are past their drain. */
+static void watch(struct running *r)
+{
+    while (!ld_engine_ended(r->engine)) {
+        const int64_t left_ns = r->start_ns - pc_clock_mono_ns();
+        if (!r->measuring && left_ns <= 0)
+            mark_start(r);
+        int64_t wait_ns = INT64_C(1000000) * COLLECT_MS;
+        if (!r->measuring)
+            wait_ns = pc_min_i64(wait_ns, left_ns);
+        const struct timespec ts = {0, (long)wait_ns};
+        ppoll(NULL, 0, &ts, NULL);
+        if (ld_engine_collect(r->engine, r->second))
+            account_second(r);
+    }
+    while (ld_engine_collect(r->engine, r->second))
+        account_second(r);
+}
+
+/* --- the report ----------------------------------------------------------------------------- */
+
+static void report_classes(struct running *r)
+{
+    struct ld_report *report = r->report;
+    report->class_count = r->supply->class_count;
+    report->classes = calloc(LD_CLASSES_MAX, sizeof(*report->classes));
+    PC_ASSERT(report->classes);
+    for (unsigned i = 0; i < report->class_count; i++) {
+        struct ld_class_report *to = &report->classes[i];
+        struct ld_class_tally *from = &r->sum->classes[i], *late = &r->drain->classes[i];
+        const struct ld_class *class = &r->supply->classes[i];
+        snprintf(to->name, sizeof(to->name), "%s", class->name);
+        to->in_total = class->in_total;
+        to->is_measure = class->is_measure;
+        to->requests = from->requests;
+        to->rate_per_s = (double)from->requests / report->duration_s;
+        to->wrong_answers = from->wrong + late->wrong;
+        to->wrong_allows = from->wrong_allows + late->wrong_allows;
+        to->errors = from->errors + late->errors;
+        ld_hdr_merge(&from->latency, &late->latency);
+        ld_latency_of(&to->latency, &from->latency);
+    }
+}
+
+static void report_counts(struct running *r)
+{
+    const struct ld_tally *sum = r->sum, *late = r->drain;
+    struct ld_report *report = r->report;
+    report->duration_s = (double)(sum->end_ns - sum->begin_ns) / 1e9;
+    report->requests = sum->answered_in_total;
+    report->all_requests = ld_engine_answered_ever(r->engine);
+    report->rate_per_s = report->duration_s > 0 ? (double)report->requests / report->duration_s : 0;
+    for (int i = 0; i < LD_FAIL_END; i++)
+        report->errors[i] = sum->errors[i] + late->errors[i];
+    report->wrong_answers = sum->wrong + late->wrong;
+    report->wrong_allows = sum->wrong_allows + late->wrong_allows;
+    report->unsent = late->unsent;
+    report->unanswered = late->unanswered;
+    report->skipped = sum->skipped;
+    report->reconnects = sum->reconnects;
+    report->bytes_sent = sum->bytes_sent;
+    report->bytes_received = sum->bytes_received;
+    report->interrupted = ld_engine_interrupted(r->engine);
+    report->generator_cpu_s = cpu_of_self_s() - r->cpu_before_s;
+}
+
+static void report_latencies(struct running *r)
+{
+    struct ld_report *report = r->report;
+    /* The classes hold the drain's answers already: report_classes() put them there. */
+    total_latency(r, r->sum);
+    ld_hdr_merge(r->scratch, &r->drain->unsent_age);
+    ld_latency_of(&report->latency, r->scratch);
+    if (report->open_loop) {
+        ld_hdr_merge(&r->sum->service, &r->drain->service);
+        ld_latency_of(&report->service, &r->sum->service);
+    } else {
+        report->service = report->latency;
+    }
+}
+
+static bool finish(struct running *r, struct ld_problem *problem)
+{
+    if (!ld_engine_finish(r->engine, r->second, r->drain, problem))
+        return false;
+    account_second(r);
+    ld_progress_end(&r->progress);
+    report_counts(r);
+    report_classes(r);
+    report_latencies(r);
+    ld_engine_take_whys(r->engine, r->report->whys);
+    return true;
+}
+
+static void begin_report(struct running *r)
+{
+    const struct ld_options *o = r->options;
+    struct ld_report *report = r->report;
+    struct tm tm;
+    const time_t now = time(NULL);
+    gmtime_r(&now, &tm);
+    strftime(report->started_at, sizeof(report->started_at), "%Y-%m-%dT%H:%M:%SZ", &tm);
+    report->command = o->command_line ? strdup(o->command_line) : NULL;
+    report->options = ld_options_to_json(o);
+    report->open_loop = o->rate_per_s > 0 || r->supply->has_profile;
+    report->offered_per_s = o->rate_per_s > 0 ? o->rate_per_s : NAN;
+    ld_machine_read(&report->machine);
+}
+
+static bool run_opened(struct running *r, struct ld_problem *problem)
+{
+    struct sigaction action = {.sa_handler = on_signal}, old_int, old_term;
+    sigaction(SIGINT, &action, &old_int);
+    sigaction(SIGTERM, &action, &old_term);
+    ld_progress_begin(&r->progress, r->options->quiet,
+                      r->options->request_count ? 0 : r->options->duration_s);
+    r->start_ns = pc_clock_mono_ns() + (int64_t)(r->options->warmup_s * 1e9);
+    ld_engine_start(r->engine, r->start_ns);
+    watch(r);
+    const bool good = finish(r, problem);
+    sigaction(SIGINT, &old_int, NULL);
+    sigaction(SIGTERM, &old_term, NULL);
+    return good;
+}
+
+bool ld_run(const struct ld_options *o, struct ld_supply *supply, struct ld_report *report,
+            struct ld_problem *problem)
+{
+    struct running r = {.options = o, .supply = supply, .report = report};
+    ld_report_init(report);
+    /* Timers of the generator threads are exact: they inherit this. */
+    prctl(PR_SET_TIMERSLACK, 1UL, 0, 0, 0);
+    begin_report(&r);
+    const bool good = open_running(&r, problem) && run_opened(&r, problem);
+    if (good && supply->ops->describe)
+        report->workload = supply->ops->describe(supply);
+    close_running(&r);
+    if (!good)
+        ld_report_free(report);
+    return good;
+}
+
+/* --- the sub-command ------------------------------------------------------------------------ */
+
+struct ld_supply *ld_run_supply(struct ld_options *o, struct ld_problem *problem)
+{
+    return ld_requests_open(o, problem);
+}
+
+enum ld_exit ld_run_exit_status(const struct ld_options *o, const struct ld_report *r)
+{
+    if (r->wrong_answers)
+        return LD_EXIT_WRONG;
+    return ld_report_errors(r) > o->max_errors ? LD_EXIT_ERRORS : LD_EXIT_OK;
+}
+
+static int complain(enum ld_exit status, const struct ld_problem *problem)
+{
+    fprintf(stderr, "portcullis-load run: %s\n", problem->text);
+    return status;
+}
+
+static bool write_results(const struct ld_options *o, const struct ld_report *report,
+                          struct ld_problem *problem)
+{
+    if (!o->quiet || !o->json)
+        ld_report_print(report, o->json && strcmp(o->json, "-") == 0 ? stderr : stdout);
+    return !o->json || ld_report_write_json(report, o->json, problem);
+}
+
+int ld_run_main(int argc, char **argv)
+{
+    struct ld_options o;
+    struct ld_report report;
+    struct ld_problem problem;
+    bool help = false;
+    if (!ld_options_parse(&o, argc, argv, &help, &problem))
+        return complain(LD_EXIT_USAGE, &problem);
+    if (help) {
+        puts("usage: portcullis-load run --url URL [OPTION...]\n");
+        ld_options_help(stdout);
+        return LD_EXIT_OK;
+    }
+    int status = LD_EXIT_BROKEN;
+    struct ld_supply *supply = ld_run_supply(&o, &problem);
+    if (!supply) {
+        status = complain(LD_EXIT_USAGE, &problem);
+    } else if (!ld_run(&o, supply, &report, &problem)) {
+        status = complain(LD_EXIT_BROKEN, &problem);
+    } else {
+        status = write_results(&o, &report, &problem) ? (int)ld_run_exit_status(&o, &report)
+                                                      : complain(LD_EXIT_BROKEN, &problem);
+        ld_report_free(&report);
+    }
+    if (supply)
+        supply->ops->close(supply);
+    ld_options_free(&o);
+    return status;
+}
