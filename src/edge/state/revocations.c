@@ -131,11 +131,21 @@ void pc_revocations_prefetch(const struct pc_revocations *t, uint64_t fp)
         pc_revseg_prefetch(s, t->main.base, (uint32_t)(word >> 48), 3, fp);
 }
 
-bool pc_revocations_find(const struct pc_revocations *t, uint64_t fp, int64_t now_ms,
-                         struct pc_revoked *ret_revoked)
+/* Most lookups end where they begin: nothing in the home group has this tag, and it has an EMPTY
+ * slot (S3). */
+static inline __attribute__((always_inline)) bool
+absent_at_home(const struct pc_revocations *t, uint64_t word, unsigned columns, uint64_t fp)
 {
-    PC_ASSERT_SLOW(pc_rcu_is_online());
-    uint64_t word = pc_revtab_word(&t->main, fp);
+    uint32_t empty;
+    const struct pc_revseg *s = pc_revtab_word_address(word);
+    const uint8_t *home = pc_revseg_start(s, t->main.base, (uint32_t)(word >> 48), columns, fp).at;
+    return !pc_revseg_match(home, pc_revseg_tag(fp), &empty) && empty;
+}
+
+static __attribute__((noinline)) bool find_in_segment(const struct pc_revocations *t, uint64_t word,
+                                                      uint64_t fp, int64_t now_ms,
+                                                      struct pc_revoked *ret_revoked)
+{
     const struct pc_revseg *s = pc_revtab_word_address(word);
     uint32_t groups = (uint32_t)(word >> 48);
     struct pc_revseg_probe probe;
@@ -153,6 +163,17 @@ bool pc_revocations_find(const struct pc_revocations *t, uint64_t fp, int64_t no
             .cutoff_ms = pc_rev_time_decode(probe.max.at[PC_REV_CUTOFF]),
         };
     return true;
+}
+
+bool pc_revocations_find(const struct pc_revocations *t, uint64_t fp, int64_t now_ms,
+                         struct pc_revoked *ret_revoked)
+{
+    PC_ASSERT_SLOW(pc_rcu_is_online());
+    uint64_t word = pc_revtab_word(&t->main, fp);
+    pc_rev_torture_point();
+    bool absent =
+        t->main.columns == 2 ? absent_at_home(t, word, 2, fp) : absent_at_home(t, word, 3, fp);
+    return PC_UNLIKELY(!absent) && find_in_segment(t, word, fp, now_ms, ret_revoked);
 }
 
 /* ---- the writer ---- */
