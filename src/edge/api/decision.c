@@ -244,18 +244,24 @@ static bool has_any(struct pc_bytes list, const struct pc_bytes *words, unsigned
     return n == 0;
 }
 
-/* Routes that demand scopes or roles demand a token (settings_routes.c). */
+/* Routes that demand scopes or roles demand a token (settings_routes.c). What a token says does not
+ * change, nor do the demands of one number, so that the last ones it met need no second look. */
 static enum pc_decision_code check_rule(struct run *r)
 {
     const struct pc_route *route = r->d->route;
-    const struct pc_cached_token *t = r->d->identity;
+    /* The cache's entry, or the worker's own: both belong to this core. */
+    struct pc_cached_token *t = (struct pc_cached_token *)(uintptr_t)r->d->identity;
     if (route->scope_n + route->role_n == 0)
         return PC_DECISION_OK;
-    PC_ASSERT(t != NULL);
+    PC_ASSERT(t != NULL && route >= r->settings->routes);
+    uint64_t demands = r->settings->demands_from + (uint64_t)(route - r->settings->routes);
+    if (PC_LIKELY(t->demands_met == demands))
+        return PC_DECISION_OK;
     if (!has_all(pc_token_part(t, PC_PART_SCOPES), route->scopes, route->scope_n))
         return PC_DECISION_INSUFFICIENT_SCOPE;
     if (!has_any(pc_token_part(t, PC_PART_ROLES), route->roles, route->role_n))
         return PC_DECISION_INSUFFICIENT_ROLE;
+    t->demands_met = demands;
     return PC_DECISION_OK;
 }
 

@@ -27,6 +27,7 @@ int pc_settings_compile(struct pc_settings *s, const struct pc_config *running,
                         struct pc_why *why)
 {
     int rc = compile_log_codes(s, why);
+    s->demands_from = old ? old->demands_from + old->config->route_count : 1;
     if (rc == 0)
         rc = pc_policies_compile(s->config, old ? old->policies : NULL, cores, secret, &s->policies,
                                  why);

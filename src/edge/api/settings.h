@@ -57,6 +57,9 @@ struct pc_settings {
     struct pc_route *routes;   /* [config->route_count] */
     struct pc_route **by_name; /* the same, sorted */
     struct pc_route default_route;
+    /* What routes[i] demands of a token has the number demands_from + i, which no settings before
+     * these had: what is kept of a token may name it. Never 0. */
+    uint64_t demands_from;
     unsigned needs;                    /* PC_ROUTE_NEEDS_* */
     bool charges;                      /* some route has limits */
     uint64_t log_codes;                /* bit per enum pc_decision_code: always logged */

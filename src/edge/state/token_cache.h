@@ -51,6 +51,7 @@ struct pc_cached_token {
     uint32_t key;                    /* likewise */
     uint32_t fp_any_ready;           /* 1: fp_any is filled in */
     uint64_t fp_any[PC_SCOPE_COUNT]; /* keyed with issuer "*"; see pc_cached_token_set_any */
+    uint64_t demands_met;            /* the caller's: number of the demands it last met; 0: none */
 };
 
 struct pc_token_cache_options {

@@ -272,6 +272,28 @@ static void routes_demand_scopes_and_roles(void **state)
         assert_int_equal(ask(cases[i].path, token_with("u", cases[i].claims)), cases[i].code);
 }
 
+/* What a token was found to meet is remembered with it, and means nothing after a reload. */
+static void demands_that_changed_are_judged_anew(void **state)
+{
+    (void)state;
+    static const char *const scopes[] = {"read", "write", "read", "list", "read, list", "read"};
+    const char *token = token_with("u", ",\"scope\":\"read list\"");
+    for (size_t i = 0; i < PC_COUNT(scopes); i++) {
+        char yaml[256];
+        bool has = strstr("read, list", scopes[i]) != NULL;
+        snprintf(yaml, sizeof yaml,
+                 "routes:\n  - {name: a, path: /a, scopes: [%s]}\n"
+                 "  - {name: b, path: /b, scopes: [write]}\n",
+                 scopes[i]);
+        rig_install(&rig, yaml);
+        for (int again = 0; again < 3; again++) {
+            assert_int_equal(ask("/a", token),
+                             has ? PC_DECISION_OK : PC_DECISION_INSUFFICIENT_SCOPE);
+            assert_int_equal(ask("/b", token), PC_DECISION_INSUFFICIENT_SCOPE);
+        }
+    }
+}
+
 static void authentication_is_required_optional_or_none(void **state)
 {
     (void)state;
@@ -578,6 +600,7 @@ int main(void)
         TEST(what_a_refused_decision_charged_is_given_back),
         TEST(a_refusal_of_the_rule_charges_no_later_limit),
         TEST(routes_demand_scopes_and_roles),
+        TEST(demands_that_changed_are_judged_anew),
         TEST(authentication_is_required_optional_or_none),
         TEST(a_revoked_token_is_refused_on_every_route_that_looks),
         TEST(a_shadow_route_counts_and_lets_pass),
