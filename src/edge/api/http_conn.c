@@ -28,10 +28,23 @@ enum http_deadline {
  */
 #define SMALL_BODY_BYTES (16u << 10)
 
+/* Of paths up to here the endpoint is remembered. */
+#define LAST_PATH_MAX 32
+
 /* STREAM is the last: the answer goes on until the connection ends. */
 enum http_stage { STAGE_HEAD, STAGE_BODY, STAGE_STREAM };
 
+/* Path and method of the request before, where they are all that chose its endpoint: gateways ask
+ * the same thing again and again. */
+struct last_route {
+    const struct pc_endpoint *endpoint;
+    uint8_t path[LAST_PATH_MAX];
+    uint8_t n; /* 0: nothing */
+    uint8_t method;
+};
+
 struct http_conn {
+    struct last_route last;
     struct pc_call call;
     struct pc_http_request req;
     struct pc_chunked chunked;
@@ -193,6 +206,33 @@ static bool route(struct pc_call *call, const struct pc_http_request *r)
     return false;
 }
 
+/* Only paths that are their own canonical form (borrowed from the head as they are), and endpoints
+ * without parameters and without a log line. */
+static void remember_route(struct http_conn *h, const struct pc_http_request *r)
+{
+    const struct pc_endpoint *e = h->call.endpoint;
+    struct pc_bytes raw = pc_http_path(r);
+    h->last.n = 0;
+    if (raw.n > LAST_PATH_MAX || raw.p != h->call.path.p || raw.n != h->call.path.n ||
+        is_administrative(&h->call) || strpbrk(e->path, "{*"))
+        return;
+    memcpy(h->last.path, raw.p, raw.n);
+    h->last.n = (uint8_t)raw.n;
+    h->last.method = r->method;
+    h->last.endpoint = e;
+}
+
+static bool recall_route(struct http_conn *h, const struct pc_http_request *r)
+{
+    struct pc_bytes raw = pc_http_path(r);
+    if (raw.n != h->last.n || r->method != h->last.method ||
+        memcmp(raw.p, h->last.path, raw.n) != 0)
+        return false;
+    h->call.path = raw;
+    h->call.endpoint = h->last.endpoint;
+    return true;
+}
+
 /* Listener, readiness and permission: what stands before every handler. */
 static bool admit(struct pc_call *call)
 {
@@ -221,12 +261,13 @@ static bool shed(const struct http_conn *h, struct pc_call *call)
     return true;
 }
 
-static void log_call(const struct pc_call *call)
+/* Of an administrative call. */
+PC_COLD static void log_call(const struct pc_call *call)
 {
     uint8_t text[16];
     struct pc_buf method = pc_buf_of(text, sizeof text);
     const char *role = pc_admin_role_name(call->principal.role);
-    if (!is_administrative(call) || is_routine(call))
+    if (is_routine(call))
         return;
     pc_methods_write(&method, 1u << call->method);
     struct pc_log *l = pc_log_begin(PC_LOG_INFO, "admin_call");
@@ -245,7 +286,8 @@ static void log_call(const struct pc_call *call)
 /* The answer is queued: on to the next request. */
 static void finish(struct http_conn *h, struct pc_conn *c)
 {
-    log_call(&h->call);
+    if (PC_UNLIKELY(is_administrative(&h->call)))
+        log_call(&h->call);
     pc_conn_clear_deadline(c, DEADLINE_REQUEST);
     pc_http1_reset(&h->req);
     h->stage = STAGE_HEAD;
@@ -256,7 +298,8 @@ static void finish(struct http_conn *h, struct pc_conn *c)
 /* The answer goes on: from here on only its ticks, the peer's end and the server's end it. */
 static void enter_stream(struct http_conn *h, struct pc_conn *c)
 {
-    log_call(&h->call);
+    if (PC_UNLIKELY(is_administrative(&h->call)))
+        log_call(&h->call);
     pc_conn_clear_deadline(c, DEADLINE_REQUEST);
     pc_conn_clear_deadline(c, DEADLINE_IDLE);
     pc_http1_reset(&h->req);
@@ -381,7 +424,12 @@ static bool begin(struct http_conn *h, uint8_t *path_scratch, bool whole)
     take_ids(call, r);
     find_client(call, r);
     take_origin(call, r);
-    return canonical_path(call, r, path_scratch) && route(call, r) && admit(call);
+    if (PC_LIKELY(recall_route(h, r)))
+        return admit(call);
+    if (!canonical_path(call, r, path_scratch) || !route(call, r))
+        return false;
+    remember_route(h, r);
+    return admit(call);
 }
 
 /* -1: refused and answered; 0: more is needed; 1: *ret_used bytes hold the whole body. */
@@ -606,7 +654,8 @@ static void http_timeout(struct pc_conn *c, unsigned deadline)
         /* The one who should have replied finds the connection gone. */
         h->call.parked = false;
         refuse(h, 503, "the request was not answered in time; it may still be carried out");
-        log_call(&h->call);
+        if (PC_UNLIKELY(is_administrative(&h->call)))
+            log_call(&h->call);
         return;
     }
     if (h->stage == STAGE_HEAD)

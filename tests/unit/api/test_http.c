@@ -102,6 +102,42 @@ static void requests_do_not_depend_on_how_their_bytes_arrive(void **state)
     assert_int_equal(count("HTTP/1.1 200 OK\r\n"), 3);
 }
 
+/* A connection remembers where its last request went; another path or method goes elsewhere. */
+static void each_request_finds_its_own_endpoint(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *line;
+        unsigned status;
+    } asked[] = {
+        {"GET /liveness",     200},
+        {"GET /liveness",     200},
+        {"POST /liveness",    405},
+        {"GET /liveness",     200},
+        {"GET /livenes",      404},
+        {"GET /liveness/",    404},
+        {"GET /api/liveness", 200},
+        {"GET /api/liveness", 200},
+        {"GET /readiness",    200},
+        {"GET /liveness",     200},
+        {"GET /./liveness",   200},
+        {"GET /liveness",     200},
+        {"GET /v1/flags/a",   404},
+        {"GET /flags/none",   401},
+        {"GET /v1/check",     405},
+        {"GET /%6civeness",   200},
+        {"OPTIONS /liveness", 204},
+        {"HEAD /liveness",    200},
+        {"GET /liveness?a=b", 200},
+    };
+    for (size_t i = 0; i < PC_COUNT(asked); i++) {
+        char request[128];
+        snprintf(request, sizeof request, "%s HTTP/1.1\r\nHost: h\r\n\r\n", asked[i].line);
+        if (ask(request) != asked[i].status)
+            fail_msg("%zu %s -> %.200s", i, asked[i].line, (const char *)conn.out);
+    }
+}
+
 static void what_is_no_request_ends_the_connection(void **state)
 {
     (void)state;
@@ -363,6 +399,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         TEST(a_page_is_for_those_who_rather_have_it),
         TEST(requests_do_not_depend_on_how_their_bytes_arrive),
+        TEST(each_request_finds_its_own_endpoint),
         TEST(what_is_no_request_ends_the_connection),
         TEST(strangers_are_refused_before_their_large_body),
         TEST(request_ids_are_taken_over_when_sane),
