@@ -79,9 +79,12 @@ static enum pc_decision_code read_path(const struct pc_call *call, struct pc_que
         PC_FIELD_X_ORIGINAL_URL,
     };
     enum pc_decision_code code = PC_DECISION_OK;
-    for (size_t i = 0; i < PC_COUNT(fields) && !code; i++)
+    for (size_t i = 0; i < PC_COUNT(fields) && !code; i++) {
+        if (!pc_http_has(call->req, fields[i]))
+            continue;
         code = q->path.n ? read_second_target(call, fields[i], q)
                          : read_target(call, fields[i], call->worker->decision_scratch, q);
+    }
     if (q->path.n)
         q->said |= PC_ROUTE_NEEDS_PATH;
     return code;

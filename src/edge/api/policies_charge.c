@@ -17,10 +17,34 @@ static void put_ip(struct pc_buf *b, const struct pc_policy *p, const struct pc_
     pc_ip_format(&cut, b);
 }
 
+/* Whether one of eight bytes has to be escaped. */
+static inline bool escapes_in_word(const uint8_t *p)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101), tops = ones << 7;
+    uint64_t word;
+    memcpy(&word, p, sizeof word);
+    uint64_t a = word ^ ones * '~', b = word ^ ones * '/', c = word ^ ones * '|';
+    return (((a - ones) & ~a) | ((b - ones) & ~b) | ((c - ones) & ~c)) & tops;
+}
+
+static bool escapes_in(struct pc_bytes value)
+{
+    if (value.n < 8)
+        return true; /* as far as we know */
+    for (size_t i = 0; i + 8 < value.n; i += 8)
+        if (escapes_in_word(value.p + i))
+            return true;
+    return escapes_in_word(value.p + value.n - 8);
+}
+
 static void put_value(struct pc_buf *b, struct pc_bytes value, const uint8_t secret[16])
 {
     if (value.n > PC_LIMIT_VALUE_MAX) {
         pc_buf_fmt(b, "~h:%016llx", (unsigned long long)pc_siphash24(secret, value.p, value.n));
+        return;
+    }
+    if (PC_LIKELY(!escapes_in(value))) {
+        pc_buf_bytes(b, value);
         return;
     }
     for (size_t i = 0, run = 0; i <= value.n; i++) {
