@@ -121,6 +121,15 @@ class Peer:
         return last
 
 
+def wrong_of(text):
+    """From the report of a run that failed: what was wrong."""
+    try:
+        report = json.loads(text)
+    except ValueError:
+        return ""
+    return json.dumps({key: report.get(key) for key in ("errors", "wrong_answers", "wrong_examples")})
+
+
 @dataclass
 class Contestant:
     """What one run needs: the servers whose CPU time counts (the first one is asked), those that
@@ -208,23 +217,29 @@ class Rig:
         return json.loads(self.run("perf-cache-bounce", SERVER_CPU, LOAD_CPU))["one_way_ns"]
 
     def load_command(self, port, requests, protocol="http", connections=64, depth=1, seconds=None, warm_s=0,
-                     count=None, first=0, expected=None):
-        """seconds, or count of requests; first: where counters in the requests begin."""
-        command = ["taskset", "-c", str(LOAD_CPU), self.tool("perf-pipeload"), "-P", port, "-c", connections,
-                   "-p", depth, "-s", first, "-w", warm_s]
-        command += ["-n", count] if count else ["-d", seconds]
-        command += ["-r"] if protocol == "resp" else []
-        command += ["-e", expected] if expected else []
-        return [*map(str, command), requests]
+                     count=None, first=0, expected=None, rate=None):
+        """seconds, or count of requests; first: where counters in the requests begin; rate: open loop with
+        Poisson arrivals, latency from when a request was due."""
+        command = [self.tool("portcullis-load"), "run", "--url", f"{protocol}://127.0.0.1:{port}", "--requests",
+                   requests, "--cpus", LOAD_CPU, "--connections", connections, "--pipeline", depth, "--counter", first]
+        command += ["--count", count] if count else ["--duration", seconds, "--warmup", warm_s]
+        command += ["--rate", rate, "--arrivals", "poisson"] if rate else []
+        command += ["--expect", expected] if expected else []
+        return [*map(str, command), "--quiet", "--json"]
 
     def load(self, port, requests, **how):
-        """The generator's report: rate, p50_us, p99_us, p999_us, total (with the warm-up), counter
-        (where to go on). Any answer but the expected one is an error."""
+        """What the generator found: rate, p50_us, p99_us, p999_us, seconds, total (with the warm-up), counter
+        (where to go on). An error, or any answer but the expected one, ends the comparison."""
         command = self.load_command(port, requests, **how)
         done = subprocess.run(command, check=False, capture_output=True, text=True)
         if done.returncode:
-            raise RuntimeError(f"{' '.join(command)}: {done.stderr.strip()[-500:]}")
-        return json.loads(done.stdout)
+            raise RuntimeError(f"{' '.join(command)}: ended with {done.returncode}: "
+                               f"{done.stderr.strip()[-500:]} {wrong_of(done.stdout)}")
+        report = json.loads(done.stdout)
+        latency = report["latency_us"]
+        return {"rate": report["rate_per_s"], "seconds": report["duration_s"], "p50_us": latency["p50"],
+                "p99_us": latency["p99"], "p999_us": latency["p99.9"],
+                "total": report["all_requests"], "counter": report["workload"]["next_counter"]}
 
     def load_beside(self, port, requests, **how):
         """A generator that runs until it is stopped."""
@@ -256,7 +271,7 @@ class Rig:
         own = len(contestant.servers)
         result["cpu_us"] = sum(spent[:own]) * 1e6 / result["total"]
         result["beside_us"] = sum(spent[own:]) * 1e6 / result["total"]
-        if "counter" in result and "first" in contestant.load:
+        if "first" in contestant.load:
             contestant.load["first"] = result["counter"]  # the next run goes on with new keys
         return result
 

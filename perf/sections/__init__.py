@@ -35,6 +35,9 @@ class Bench:
     def resp_load(self, depth, **more):
         return self.load(depth, protocol="resp", **more)
 
+    def memcached_load(self, depth, **more):
+        return self.load(depth, protocol="memcached", **more)
+
     def compare(self, title, contestants):
         results = self.rig.compare(title, contestants, self.options.rounds)
         self.book.group(title, results)
@@ -46,7 +49,7 @@ class Bench:
                              first=first)
 
     def fill_memcached(self, port, count):
-        return self.rig.load(port, self.requests.memcached_set(), protocol="resp", connections=16, depth=64,
+        return self.rig.load(port, self.requests.memcached_set(), protocol="memcached", connections=16, depth=64,
                              count=count)
 
     @staticmethod

@@ -27,7 +27,7 @@ def exists(bench: Bench):
             Contestant(URING, [bare["uring"]], requests.exists(), fixed),
             Contestant(REDIS, [other], requests.exists(), load),
             Contestant("bare epoll", [bare["epoll"]], requests.exists(), fixed),
-            Contestant("memcached get", [cache], requests.memcached_get(), load)])
+            Contestant("memcached get", [cache], requests.memcached_get(), bench.memcached_load(depth))])
         bench.book.judge(f"exists.{depth}.redis", *ratio(r, OURS, REDIS), by_cpu(r, OURS, REDIS))
         bench.book.judge(f"exists.{depth}.bare", *ratio(r, OURS, URING, "cpu_us"))
 
@@ -44,12 +44,15 @@ def set_ex(bench: Bench):
     for server in servers.values():
         server.start()
     for depth in (1, 16):
-        def contestant(name, peer, port=None, requests=path, depth=depth):
-            return Contestant(name, [peer], requests, bench.resp_load(depth, first=depth * 10**9), port=port)
+        first = depth * 10**9
+
+        def contestant(name, peer, port=None, depth=depth, first=first):
+            return Contestant(name, [peer], path, bench.resp_load(depth, first=first), port=port)
         r = bench.compare(f"SET EX, 64 connections, pipeline {depth}", [
             contestant(ASYNC, servers[ASYNC].peer, servers[ASYNC].resp_port), contestant(EVERYSEC, others[EVERYSEC]),
             contestant(GROUP, servers[GROUP].peer, servers[GROUP].resp_port), contestant(ALWAYS, others[ALWAYS]),
-            contestant("memcached set", cache, requests=bench.requests.memcached_set())])
+            Contestant("memcached set", [cache], bench.requests.memcached_set(),
+                       bench.memcached_load(depth, first=first))])
         if depth == 16:
             bench.book.judge("set.async", *ratio(r, ASYNC, EVERYSEC), by_cpu(r, ASYNC, EVERYSEC))
             bench.book.judge("set.group", *ratio(r, GROUP, ALWAYS), by_cpu(r, GROUP, ALWAYS))

@@ -248,7 +248,8 @@ bool ld_target_parse(const char *url, struct ld_target *ret_target, struct ld_pr
     struct ld_target t = {.path = "/"};
     const bool http = strncmp(url, "http://", 7) == 0;
     t.resp = strncmp(url, "resp://", 7) == 0 || strncmp(url, "redis://", 8) == 0;
-    if (!http && !t.resp)
+    t.memcached = strncmp(url, "memcached://", 12) == 0;
+    if (!http && !t.resp && !t.memcached)
         return ld_problem_set(problem, "%s: the URL must begin with http:// or resp://%s", url,
                               strncmp(url, "https:", 6) == 0 ? " (TLS is not spoken yet)" : "");
     const char *host = strstr(url, "://") + 3;
@@ -260,7 +261,8 @@ bool ld_target_parse(const char *url, struct ld_target *ret_target, struct ld_pr
     else if (host_end)
         host_end++;
     host_end = host_end ? host_end : end;
-    t.port = http ? 80 : 6379;
+    t.port = http ? 80 : t.resp ? 6379 : 11211;
+    t.resp |= t.memcached;
     if (host_end < end && (*host_end != ':' || !parse_port(host_end + 1, end, &t.port)))
         return ld_problem_set(problem, "%s: '%.*s' is not a port", url, (int)(end - host_end),
                               host_end);
@@ -301,6 +303,8 @@ static bool check_what_is_asked(struct ld_options *o, struct ld_problem *problem
                      "request, not for --requests or --workload");
     if (o->body && o->body_file)
         return ld_problem_set(problem, "--body and --body-file exclude each other");
+    if (o->target.memcached && !o->requests_file)
+        return ld_problem_set(problem, "a memcached:// URL needs --requests");
     if (plain && o->target.resp != (o->command != NULL))
         return ld_problem_set(problem, o->command ? "--command is for resp:// URLs"
                                                   : "a resp:// URL needs --command or --requests");

@@ -25,7 +25,8 @@ struct ld_list {
 
 /* What --url and --unix come to. */
 struct ld_target {
-    bool resp;
+    bool resp;                /* asked and compared as RESP is: lines, not statuses */
+    bool memcached;           /* resp, but the answers are memcached's lines */
     char host[LD_HOST_BYTES]; /* numeric or a name; empty with --unix and no --url */
     uint16_t port;
     char authority[LD_HOST_BYTES + 8]; /* for Host: */

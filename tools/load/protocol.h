@@ -16,7 +16,7 @@
 enum {
     LD_RESP_DEPTH_MAX = 8,          /* arrays in arrays */
     LD_RESP_ELEMENTS_MAX = 1 << 20, /* of one array */
-    LD_LINE_MAX = 4096,             /* a RESP line, a chunk's size line */
+    LD_LINE_MAX = 4096,             /* a line of RESP or memcached, a chunk's size line */
 };
 
 enum ld_parse {
@@ -56,7 +56,7 @@ struct ld_protocol {
     enum ld_parse (*end)(struct ld_parser *, struct ld_answer *answer);
 };
 
-extern const struct ld_protocol ld_http1, ld_resp;
+extern const struct ld_protocol ld_http1, ld_resp, ld_memcached;
 
 /* Frees what the state owns and zeroes it. */
 void ld_parser_reset(struct ld_parser *);

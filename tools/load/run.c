@@ -85,7 +85,9 @@ static bool pin_main(const unsigned *cpus, unsigned n, struct ld_problem *proble
 static struct ld_loop_plan plan_of(const struct ld_options *o, struct ld_supply *supply,
                                    const struct ld_address *address)
 {
-    return (struct ld_loop_plan){.protocol = supply->resp ? &ld_resp : &ld_http1,
+    return (struct ld_loop_plan){.protocol = o->target.memcached ? &ld_memcached
+                                             : supply->resp      ? &ld_resp
+                                                                 : &ld_http1,
                                  .supply = supply,
                                  .address = address->storage,
                                  .address_bytes = address->bytes,
