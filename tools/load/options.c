@@ -1,13 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The table of options and what reads it: the parser, the help, the list in the report. */
-#include <arpa/inet.h>
 #include <ctype.h>
-#include <errno.h>
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "load/options.h"
+#include "load/units.h"
 
 enum kind { TEXT, OPTIONAL_FILE, LIST, COUNT, UNSIGNED, SECONDS, RATE, FLAG };
 
@@ -80,69 +79,31 @@ static void *place(const struct ld_options *o, const struct row *row)
 
 /* --- values --------------------------------------------------------------------------------- */
 
-/* A number and what follows it. false: no number. */
-static bool leading_number(const char *text, double *ret_value, const char **ret_rest)
+/* Digits, and a fraction where one is wanted; nothing after them. */
+static bool plain_number(const char *text, bool whole, double *ret_value)
 {
     char *rest;
-    if (!isdigit((unsigned char)*text) && *text != '.')
+    if (!isdigit((unsigned char)*text) || text[strspn(text, "0123456789.")])
         return false;
-    errno = 0;
     const double value = strtod(text, &rest);
-    if (rest == text || errno || !isfinite(value))
+    if (*rest || (whole && value != floor(value)))
         return false;
     *ret_value = value;
-    *ret_rest = rest;
     return true;
 }
 
-struct unit {
-    const char *name;
-    double factor;
-};
-
-static bool with_unit(const char *text, const struct unit *units, size_t n, double *ret_value)
+static bool parse_number(const struct row *row, const char *text, double *ret_value,
+                         struct ld_problem *problem)
 {
-    double value;
-    const char *rest;
-    if (!leading_number(text, &value, &rest))
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(rest, units[i].name) == 0) {
-            *ret_value = value * units[i].factor;
-            return true;
-        }
-    return false;
-}
-
-bool ld_parse_seconds(const char *text, double *ret_s)
-{
-    static const struct unit units[] = {
-        {"",   1   },
-        {"s",  1   },
-        {"ms", 1e-3},
-        {"us", 1e-6},
-        {"m",  60  },
-        {"h",  3600}
-    };
-    return with_unit(text, units, PC_COUNT(units), ret_s);
-}
-
-bool ld_parse_rate(const char *text, double *ret_per_s)
-{
-    static const struct unit units[] = {
-        {"",    1  },
-        {"/s",  1  },
-        {"k",   1e3},
-        {"k/s", 1e3},
-        {"M",   1e6},
-        {"M/s", 1e6}
-    };
-    return with_unit(text, units, PC_COUNT(units), ret_per_s);
-}
-
-static bool whole_number(const char *text, double *ret_value)
-{
-    return with_unit(text, &(struct unit){"", 1}, 1, ret_value) && *ret_value == floor(*ret_value);
+    char what[32];
+    snprintf(what, sizeof(what), "--%s", row->name);
+    if (row->kind == RATE)
+        return ld_units_parse(LD_UNIT_RATE, text, what, ret_value, problem);
+    if (plain_number(text, row->kind != SECONDS, ret_value))
+        return true;
+    if (row->kind == SECONDS)
+        return ld_units_parse(LD_UNIT_SECONDS, text, what, ret_value, problem);
+    return ld_problem_set(problem, "%s: '%s' is not a whole number", what, text);
 }
 
 /* --- parsing -------------------------------------------------------------------------------- */
@@ -151,14 +112,8 @@ static bool set_number(struct ld_options *o, const struct row *row, const char *
                        struct ld_problem *problem)
 {
     double value = 0;
-    const bool good = row->kind == SECONDS ? ld_parse_seconds(text, &value)
-                      : row->kind == RATE  ? ld_parse_rate(text, &value)
-                                           : whole_number(text, &value);
-    if (!good)
-        return ld_problem_set(problem, "--%s: '%s' is not a %s", row->name, text,
-                              row->kind == SECONDS ? "time (6s, 500ms, 2m)"
-                              : row->kind == RATE  ? "rate (20000, 20k/s)"
-                                                   : "whole number");
+    if (!parse_number(row, text, &value, problem))
+        return false;
     if (value < row->min || value > row->max)
         return ld_problem_set(problem, "--%s: %s is not between %.12g and %.12g", row->name, text,
                               row->min, row->max);

@@ -64,10 +64,6 @@ bool ld_options_settle(struct ld_options *, struct ld_problem *);
 void ld_options_help(FILE *to);
 json_t *ld_options_to_json(const struct ld_options *); /* new: every option with its value */
 
-/* "6", "6s", "500ms", "2m"; "20000", "20k", "2M/s". Pure; false: not one. */
-bool ld_parse_seconds(const char *text, double *ret_s);
-bool ld_parse_rate(const char *text, double *ret_per_s);
-
 /* "http://host:port/path", "http://[::1]:1", "resp://host:port" to a target. Pure. */
 bool ld_target_parse(const char *url, struct ld_target *ret_target, struct ld_problem *);
 

@@ -26,7 +26,7 @@ void ld_progress_second(struct ld_progress *p, const struct ld_second *s, uint64
     if (!p->to)
         return;
     fputs(p->terminal ? "\r\033[K" : "", p->to);
-    if (s->at_s <= 0)
+    if (s->at_s < 0.1)
         fprintf(p->to, "warm-up %.0f s  ", s->at_s);
     else if (p->total_s > 0)
         fprintf(p->to, "%.0f of %.0f s  ", s->at_s, p->total_s);

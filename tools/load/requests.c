@@ -19,7 +19,8 @@ struct item {
     const char *expected;
     uint32_t bytes;
     uint16_t expected_bytes;
-    bool counts; /* has a run of '@' */
+    uint16_t status; /* HTTP: expected is just this; 0: something else */
+    bool counts;     /* has a run of '@' */
 };
 
 struct requests {
@@ -70,6 +71,8 @@ static enum ld_verdict answered(struct ld_source *source, unsigned conn, uint8_t
     const struct item *item = &r->items[cookie];
     (void)conn;
     (void)class;
+    if (PC_LIKELY(item->status == a->status))
+        return LD_RIGHT;
     if (PC_LIKELY(ld_expectation_holds(item->expected, item->expected_bytes, r->supply.resp, a)))
         return LD_RIGHT;
     const char *expected = item->expected_bytes ? item->expected
@@ -202,6 +205,8 @@ static bool add_item(struct requests *r, struct item item, struct ld_problem *pr
         r->items = grown;
     }
     item.counts = memmem(item.at, item.bytes, "@@@@@@@@@@@@", LD_COUNTER_DIGITS) != NULL;
+    if (!r->supply.resp && item.expected_bytes == 3 && strspn(item.expected, "0123456789") >= 3)
+        item.status = (uint16_t)strtoul(item.expected, NULL, 10);
     r->items[r->item_count++] = item;
     r->supply.request_bytes_max = (uint32_t)pc_max_u64(r->supply.request_bytes_max, item.bytes);
     return true;

@@ -13,10 +13,13 @@
 #include <time.h>
 
 #include "base/clock.h"
+#include "load/bounce.h"
 #include "load/engine.h"
+#include "load/hdr_log.h"
 #include "load/progress.h"
 #include "load/requests.h"
 #include "load/run.h"
+#include "load/server_probe.h"
 #include "load/target.h"
 
 enum { COLLECT_MS = 20 };
@@ -41,7 +44,11 @@ struct running {
     size_t second_room;
     int64_t start_ns; /* of the measured part */
     double cpu_before_s;
-    bool measuring;
+    bool measuring, measured;
+    struct ld_server_probe probe;
+    struct ld_hdr_log log;
+    double server_cpu_s; /* at the last second's end */
+    unsigned cpus[LD_THREADS_MAX], cpu_count;
 };
 
 /* --- preparation ---------------------------------------------------------------------------- */
@@ -105,21 +112,38 @@ static bool open_engine(struct running *r, struct ld_problem *problem)
 {
     const struct ld_options *o = r->options;
     struct ld_address address;
-    unsigned cpus[LD_THREADS_MAX], cpu_count = 0;
     if (r->supply->idle_connections > LD_CONNECTIONS_MAX - o->connections)
         return ld_problem_set(problem, "more than %d connections", LD_CONNECTIONS_MAX);
-    if ((o->cpus && !parse_cpus(o->cpus, cpus, &cpu_count, problem)) ||
-        !pin_main(cpus, cpu_count, problem) || !ld_target_resolve(o, &address, problem))
+    if (!ld_target_resolve(o, &address, problem))
         return false;
     const struct ld_engine_setup setup = {.plan = plan_of(o, r->supply, &address),
                                           .threads = o->threads,
                                           .connections = o->connections,
                                           .seed = o->seed,
-                                          .cpus = cpus,
-                                          .cpu_count = cpu_count,
+                                          .cpus = r->cpus,
+                                          .cpu_count = r->cpu_count,
                                           .stop = &stop_wanted};
     r->engine = ld_engine_open(&setup, problem);
     return r->engine != NULL;
+}
+
+/* The cache-line bounce between the server's CPU and the generator's, if both are known: the
+ * server's is given, or its process is bound to one. */
+static bool measure_placement(const struct running *r, double *ret_ns, struct ld_problem *problem)
+{
+    const struct ld_options *o = r->options;
+    unsigned cpu = 0;
+    char *end = NULL;
+    if (o->server_cpu) {
+        cpu = (unsigned)strtoul(o->server_cpu, &end, 10);
+        if (end == o->server_cpu || *end)
+            return ld_problem_set(problem, "--server-cpu: '%s' is not a CPU", o->server_cpu);
+    } else if (!o->server_pid || !ld_server_probe_cpu((pid_t)o->server_pid, &cpu)) {
+        return true;
+    }
+    if (r->cpu_count == 0 || r->cpus[0] == cpu)
+        return true;
+    return ld_bounce_measure(cpu, r->cpus[0], ret_ns, problem);
 }
 
 static bool open_running(struct running *r, struct ld_problem *problem)
@@ -132,13 +156,24 @@ static bool open_running(struct running *r, struct ld_problem *problem)
     r->scratch = calloc(1, sizeof(*r->scratch));
     if (!r->second || !r->sum || !r->drain || !r->scratch)
         return ld_problem_set(problem, "no memory");
-    return open_engine(r, problem);
+    const char *cpus = r->options->cpus;
+    return (!cpus || parse_cpus(cpus, r->cpus, &r->cpu_count, problem)) &&
+           pin_main(r->cpus, r->cpu_count, problem) &&
+           ld_server_probe_open(&r->probe, r->options, problem) &&
+           measure_placement(r, &r->report->placement.before_ns, problem) &&
+           (!r->options->hdr_log ||
+            ld_hdr_log_open(&r->log, r->options->hdr_log,
+                            (double)pc_clock_wall_ms() / 1e3 + r->options->warmup_s, problem)) &&
+           open_engine(r, problem);
 }
 
 static void close_running(struct running *r)
 {
     if (r->engine)
         ld_engine_close(r->engine);
+    ld_server_probe_close(&r->probe);
+    struct ld_problem ignored;
+    ld_hdr_log_close(&r->log, &ignored); /* finish() has closed it unless the run failed */
     free(r->second);
     free(r->sum);
     free(r->drain);
@@ -211,14 +246,32 @@ static void keep_second(struct running *r, const struct ld_second *s)
     report->seconds[report->second_count++] = *s;
 }
 
+static void log_interval(struct running *r, const struct ld_tally *t, const struct ld_hdr *h)
+{
+    if (r->log.file && h->count)
+        ld_hdr_log_interval(&r->log, (double)(t->begin_ns - r->start_ns) / 1e9,
+                            (double)(t->end_ns - t->begin_ns) / 1e9, h);
+}
+
+/* CPUs the server kept busy since this was last asked, over so many seconds. */
+static double server_cpus(struct running *r, double seconds)
+{
+    const double now_s = ld_server_probe_cpu_s(&r->probe), before_s = r->server_cpu_s;
+    r->server_cpu_s = now_s;
+    return seconds > 0 ? (now_s - before_s) / seconds : NAN;
+}
+
 /* What was counted in r->second goes where it belongs. */
 static void account_second(struct running *r)
 {
     struct ld_tally *t = r->second;
-    if (!t->warmup)
+    if (!t->warmup && t->end_ns > t->begin_ns) {
         ld_tally_merge(r->sum, t);
+        log_interval(r, t, total_latency(r, t));
+    }
     if (t->end_ns - t->begin_ns > LD_SECOND_NS / 5) { /* less says nothing about a second */
-        const struct ld_second s = second_of(r, t);
+        struct ld_second s = second_of(r, t);
+        s.server_cpu = server_cpus(r, (double)(t->end_ns - t->begin_ns) / 1e9);
         keep_second(r, &s);
         ld_progress_second(&r->progress, &s, errors_of(r->sum), r->sum->wrong);
     }
@@ -229,23 +282,49 @@ static void mark_start(struct running *r)
 {
     r->measuring = true;
     r->cpu_before_s = cpu_of_self_s();
+    if (r->probe.pid || r->probe.metrics_url)
+        ld_server_probe_read(&r->probe, &r->probe.before);
+}
+
+/* The end of the measured part; a server that was driven hard is done with it at once. */
+static void mark_end(struct running *r)
+{
+    r->measured = true;
+    r->report->generator_cpu_s = cpu_of_self_s() - r->cpu_before_s;
+    if (r->probe.pid || r->probe.metrics_url)
+        ld_server_probe_read(&r->probe, &r->probe.after);
+}
+
+/* How long to wait: to the next look, or exactly to the start or the end of the measured part. */
+static int64_t next_look_ns(const struct running *r, int64_t now_ns, int64_t end_ns)
+{
+    int64_t wait_ns = INT64_C(1000000) * COLLECT_MS;
+    const int64_t mark_ns = r->measuring ? end_ns : r->start_ns;
+    if (!r->measured && mark_ns > now_ns)
+        wait_ns = pc_min_i64(wait_ns, mark_ns - now_ns);
+    return wait_ns;
 }
 
 /* Until the threads are past their drain. */
 static void watch(struct running *r)
 {
+    const struct ld_options *o = r->options;
+    const int64_t end_ns =
+        o->request_count ? INT64_MAX : r->start_ns + (int64_t)(o->duration_s * 1e9);
+    r->server_cpu_s = ld_server_probe_cpu_s(&r->probe);
     while (!ld_engine_ended(r->engine)) {
-        const int64_t left_ns = r->start_ns - pc_clock_mono_ns();
-        if (!r->measuring && left_ns <= 0)
+        const int64_t now_ns = pc_clock_mono_ns();
+        if (!r->measuring && now_ns >= r->start_ns)
             mark_start(r);
-        int64_t wait_ns = INT64_C(1000000) * COLLECT_MS;
-        if (!r->measuring)
-            wait_ns = pc_min_i64(wait_ns, left_ns);
-        const struct timespec ts = {0, (long)wait_ns};
+        if (!r->measured && now_ns >= end_ns)
+            mark_end(r);
+        const struct timespec ts = {0, (long)next_look_ns(r, now_ns, end_ns)};
         ppoll(NULL, 0, &ts, NULL);
         if (ld_engine_collect(r->engine, r->second))
             account_second(r);
     }
+    if (r->measuring && !r->measured)
+        mark_end(r);
     while (ld_engine_collect(r->engine, r->second))
         account_second(r);
 }
@@ -294,7 +373,22 @@ static void report_counts(struct running *r)
     report->bytes_sent = sum->bytes_sent;
     report->bytes_received = sum->bytes_received;
     report->interrupted = ld_engine_interrupted(r->engine);
-    report->generator_cpu_s = cpu_of_self_s() - r->cpu_before_s;
+}
+
+static bool report_server(struct running *r, struct ld_problem *problem)
+{
+    struct ld_placement *placement = &r->report->placement;
+    uint64_t requests = 0;
+    for (unsigned i = 0; i < r->supply->class_count; i++)
+        if (!r->supply->classes[i].is_measure)
+            requests += r->sum->classes[i].requests;
+    ld_server_probe_report(&r->probe, requests, &r->report->server);
+    if (isnan(placement->before_ns))
+        return true;
+    if (!measure_placement(r, &placement->after_ns, problem))
+        return false;
+    placement->near = placement->before_ns < LD_NEAR_NS && placement->after_ns < LD_NEAR_NS;
+    return true;
 }
 
 static void report_latencies(struct running *r)
@@ -318,11 +412,15 @@ static bool finish(struct running *r, struct ld_problem *problem)
         return false;
     account_second(r);
     ld_progress_end(&r->progress);
+    /* What came after the end belongs to requests of the run: the log's last interval. */
+    total_latency(r, r->drain);
+    ld_hdr_merge(r->scratch, &r->drain->unsent_age);
+    log_interval(r, r->drain, r->scratch);
     report_counts(r);
     report_classes(r);
     report_latencies(r);
     ld_engine_take_whys(r->engine, r->report->whys);
-    return true;
+    return report_server(r, problem) && ld_hdr_log_close(&r->log, problem);
 }
 
 static void begin_report(struct running *r)
