@@ -24,6 +24,8 @@ SERVER_CPU, LOAD_CPU = CPUS[0], CPUS[-1]
 NEAR_NS = 200        # one way; a far pair is at 400 to 500
 FAR_RETRIES = 4      # per run: then it is kept, marked as far
 START_TIMEOUT_S = 180
+FOREVER_S = 600      # a load that is stopped
+BESIDE_FIRST_S = 0.1  # its head start
 STOP_TIMEOUT_S = 120
 SETTLED_S, SETTLED_QUICK_S = 1.0, 0.2  # memory that stays the same for so long
 SETTLED_BYTES = 65536
@@ -119,6 +121,30 @@ class Peer:
                 last, since = now, time.monotonic()
             time.sleep(self.settled_s / 10)
         return last
+
+
+class Beside:
+    """As a context: the load is on; its report is checked at the end."""
+
+    def __init__(self, command):
+        self.command, self.process, self.answered = command, None, 0
+
+    def __enter__(self):
+        # pylint: disable=subprocess-popen-preexec-fn
+        self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                                        preexec_fn=end_with_parent)
+        time.sleep(BESIDE_FIRST_S)
+        return self
+
+    def __exit__(self, kind, *_):
+        self.process.send_signal(signal.SIGINT)
+        out, problem = self.process.communicate()
+        if kind is not None:
+            return
+        report = json.loads(out) if out.startswith("{") else {}
+        self.answered = report.get("all_requests", 0)
+        if not self.answered or report["wrong_answers"] or report["errors"]["total"]:
+            raise RuntimeError(f"{' '.join(self.command)}: {problem.strip()[-500:]} {wrong_of(out)}")
 
 
 def wrong_of(text):
@@ -242,9 +268,8 @@ class Rig:
                 "total": report["all_requests"], "counter": report["workload"]["next_counter"]}
 
     def load_beside(self, port, requests, **how):
-        """A generator that runs until it is stopped."""
-        return subprocess.Popen(self.load_command(port, requests, **how), stdout=subprocess.DEVNULL,
-                                preexec_fn=end_with_parent)  # pylint: disable=subprocess-popen-preexec-fn
+        """A generator that runs beside another one until it is stopped, and steps back for it."""
+        return Beside(["nice", "-n", "19", *self.load_command(port, requests, seconds=FOREVER_S, **how)])
 
     def one_run(self, contestant):
         for _ in range(FAR_RETRIES if self.near_only else 1):

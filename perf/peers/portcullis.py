@@ -56,6 +56,9 @@ class Portcullis:
             "limits": {"queue_delay": "10s"},
         }
         for section, keys in more.items():
+            if keys is None:
+                del config[section]  # as it is by default
+                continue
             config[section] = {**config[section], **keys} if isinstance(keys, dict) and section in config else keys
         return config
 

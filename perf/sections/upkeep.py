@@ -5,13 +5,13 @@ generators share the CPUs."""
 import http.client
 import json
 import threading
+from contextlib import nullcontext
 from statistics import median
 
 from peers.portcullis import RULES, Portcullis
 
 from . import Bench
 
-FOREVER_S = 600
 ASK_EVERY_S = 0.01
 
 
@@ -32,14 +32,9 @@ def tail(bench: Bench):
         bench.fill(server.resp_port, bench.size["background"])
         for i in range(bench.options.rounds):
             bench.rig.progress(f"p99 of decisions, {phase}: round {i + 1} of {bench.options.rounds}")
-            beside = disturb(bench, server, i) if disturb else None
-            try:
+            with disturb(bench, server, i) if disturb else nullcontext():
                 runs.append(bench.rig.load(server.http_port, bench.requests.auth(), connections=16,
                                            warm_s=bench.options.seconds / 4, seconds=bench.options.seconds))
-            finally:
-                if beside:
-                    beside.terminate()
-                    beside.wait()
         bench.rig.stop(peer)
         row(bench, f"p99 of decisions, {phase}", runs, f"p50 {median(r['p50_us'] for r in runs):.0f} us")
 
@@ -47,13 +42,13 @@ def tail(bench: Bench):
 def flags_beside(bench, server, turn):
     """One connection, one at a time, until it is stopped."""
     path = bench.requests.flag_change(bench.rig, server.admin_token)
-    return bench.rig.load_beside(server.http_port, path, connections=1, seconds=FOREVER_S, first=turn * 10**8)
+    return bench.rig.load_beside(server.http_port, path, connections=1, first=turn * 10**8)
 
 
 def inserts_beside(bench, server, turn):
     """One connection, sixteen at a time, until it is stopped."""
     return bench.rig.load_beside(server.resp_port, bench.requests.set(), protocol="resp", connections=1, depth=16,
-                                 seconds=FOREVER_S, first=(turn + 1) * 10**8)
+                                 first=(turn + 1) * 10**8)
 
 
 def swaps(bench: Bench):

@@ -37,7 +37,7 @@ static const struct row rows[] = {
     {"workload",       TEXT,          AT(workload),       0,     0,                  "NAME|FILE",
      "a workload: what is asked, by whom, and what is right"                                                                                              },
     {"expect",         TEXT,          AT(expect),         0,     0,                  "TEXT",
-     "what a right answer begins with: a status, a RESP line, * for any"                                                                                  },
+     "what a right answer begins with: a status, a RESP line, a|b, * for any"                                                                             },
     {"counter",        COUNT,         AT(counter),        0,     999999999999.0,     "N",
      "what the first run of twelve @ becomes"                                                                                                             },
     {"rate",           RATE,          AT(rate_per_s),     0.001, 1e9,                "RATE",

@@ -49,19 +49,29 @@ struct requests_source {
 
 /* --- answers -------------------------------------------------------------------------------- */
 
+/* One of the alternatives; n > 0. */
+static bool begins_with(const char *expected, size_t n, bool resp, const struct ld_answer *a)
+{
+    if (resp)
+        return a->head_bytes >= n && memcmp(a->head, expected, n) == 0;
+    const char status[3] = {(char)('0' + a->status / 100), (char)('0' + a->status / 10 % 10),
+                            (char)('0' + a->status % 10)};
+    return n <= 3 && memcmp(status, expected, n) == 0;
+}
+
 bool ld_expectation_holds(const char *expected, size_t n, bool resp, const struct ld_answer *a)
 {
-    char status[4];
+    if (n == 0)
+        return resp ? a->status != '-' : a->status >= 200 && a->status < 300;
     if (n == 1 && *expected == '*')
         return true;
-    if (resp)
-        return n ? a->head_bytes >= n && memcmp(a->head, expected, n) == 0 : a->status != '-';
-    if (n == 0)
-        return a->status >= 200 && a->status < 300;
-    status[0] = (char)('0' + a->status / 100);
-    status[1] = (char)('0' + a->status / 10 % 10);
-    status[2] = (char)('0' + a->status % 10);
-    return n <= 3 && memcmp(status, expected, n) == 0;
+    for (const char *bar; (bar = memchr(expected, '|', n)); expected = bar + 1) {
+        const size_t one = (size_t)(bar - expected);
+        if (one && begins_with(expected, one, resp, a))
+            return true;
+        n -= one + 1;
+    }
+    return n && begins_with(expected, n, resp, a);
 }
 
 static enum ld_verdict answered(struct ld_source *source, unsigned conn, uint8_t class,

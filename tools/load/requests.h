@@ -5,7 +5,7 @@
  *     <bytes> <expected>\n<bytes of request>   <bytes> <expected>\n ...
  *
  * expected is what the answer begins with: the status ("200") for HTTP, the first line (":0",
- * "+OK") for RESP, or "*" for anything; --expect replaces it. Each run of twelve '@' in a request
+ * "+OK") for RESP, one of several ("401|503"), or "*" for anything; --expect replaces it. Each run of twelve '@' in a request
  * is replaced by twelve digits of a counter (--counter gives its start; threads take turns in it),
  * so that ten million different keys need no file of ten million. Class: "request". */
 #ifndef LD_REQUESTS_H
