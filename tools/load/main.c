@@ -6,6 +6,7 @@
 
 #include "load/mint.h"
 #include "load/run.h"
+#include "load/workload.h"
 
 struct command {
     const char *name;
@@ -14,8 +15,9 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"run", ld_run_main, "drive a server and report what it did"},
-    {"mint", ld_mint_main, "mint tokens, and the key set that trusts them, in advance"},
+    {"run",       ld_run_main,       "drive a server and report what it did"                    },
+    {"mint",      ld_mint_main,      "mint tokens, and the key set that trusts them, in advance"},
+    {"workloads", ld_workloads_main, "list the workloads for run --workload"                    },
 };
 
 static void print_help(FILE *to)

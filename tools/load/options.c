@@ -21,55 +21,61 @@ struct row {
 #define AT(field) offsetof(struct ld_options, field)
 
 static const struct row rows[] = {
-    {"url",            TEXT,          AT(url),            0,     0,                  "URL",           "http://HOST:PORT/PATH or resp://HOST:PORT"         },
-    {"unix",           TEXT,          AT(unix_path),      0,     0,                  "PATH",
-     "connect to this Unix socket instead of the URL's host"                                                                                              },
-    {"host-header",    TEXT,          AT(host_header),    0,     0,                  "NAME",          "Host field instead of the URL's"                   },
-    {"method",         TEXT,          AT(method),         0,     0,                  "NAME",          "HTTP method (GET; POST with a body)"               },
-    {"header",         LIST,          AT(headers),        0,     0,                  "'NAME: VALUE'", "header field; may be repeated"                     },
-    {"body",           TEXT,          AT(body),           0,     0,                  "TEXT",          "body of the request"                               },
-    {"body-file",      TEXT,          AT(body_file),      0,     0,                  "FILE",          "body of the request from a file"                   },
-    {"bearer-file",    TEXT,          AT(bearer_file),    0,     0,                  "FILE",
-     "tokens, one a line, used in turn as Authorization: Bearer"                                                                                          },
-    {"command",        TEXT,          AT(command),        0,     0,                  "TEXT",          "RESP command, words split at blanks"               },
-    {"requests",       TEXT,          AT(requests_file),  0,     0,                  "FILE",
-     "requests with what each expects, used in turn (see the manual page)"                                                                                },
-    {"workload",       TEXT,          AT(workload),       0,     0,                  "NAME|FILE",
-     "a workload: what is asked, by whom, and what is right"                                                                                              },
-    {"expect",         TEXT,          AT(expect),         0,     0,                  "TEXT",
-     "what a right answer begins with: a status, a RESP line, a|b, * for any"                                                                             },
-    {"counter",        COUNT,         AT(counter),        0,     999999999999.0,     "N",
-     "what the first run of twelve @ becomes"                                                                                                             },
-    {"rate",           RATE,          AT(rate_per_s),     0.001, 1e9,                "RATE",
-     "open loop: so many requests per second in all (20000, 20k/s)"                                                                                       },
-    {"arrivals",       TEXT,          AT(arrivals),       0,     0,                  "KIND",          "of an open loop: constant or poisson"              },
-    {"duration",       SECONDS,       AT(duration_s),     0.001, 604800,             "TIME",          "measured part (6s, 500ms, 2m)"                     },
-    {"warmup",         SECONDS,       AT(warmup_s),       0,     86400,              "TIME",          "before it, not counted"                            },
-    {"count",          COUNT,         AT(request_count),  1,     1e15,               "N",
-     "end after so many requests instead; no warm-up"                                                                                                     },
-    {"connections",    UNSIGNED,      AT(connections),    1,     LD_CONNECTIONS_MAX, "N",
-     "driven connections, all threads"                                                                                                                    },
-    {"pipeline",       UNSIGNED,      AT(pipeline),       1,     LD_PIPELINE_MAX,    "N",
-     "requests outstanding per connection"                                                                                                                },
-    {"threads",        UNSIGNED,      AT(threads),        1,     LD_THREADS_MAX,     "N",             "generator threads"                                 },
-    {"cpus",           TEXT,          AT(cpus),           0,     0,                  "LIST",          "pin the threads to these CPUs in turn (1 or 1,3-5)"},
-    {"timeout",        SECONDS,       AT(timeout_s),      0.001, 3600,               "TIME",
-     "an answer later than this is an error, its connection closed"                                                                                       },
-    {"max-errors",     COUNT,         AT(max_errors),     0,     1e15,               "N",
-     "more than this many errors: exit status 4"                                                                                                          },
-    {"seed",           COUNT,         AT(seed),           0,     9e15,               "N",             "of everything random"                              },
-    {"server-pid",     COUNT,         AT(server_pid),     1,     4194304,            "PID",
-     "CPU, memory and context switches of this process"                                                                                                   },
-    {"server-metrics", TEXT,          AT(server_metrics), 0,     0,                  "URL",
-     "the same of a server elsewhere, from its /metrics"                                                                                                  },
-    {"server-cpu",     TEXT,          AT(server_cpu),     0,     0,                  "N",
-     "its CPU: measures the cache-line bounce to the generator's"                                                                                         },
-    {"json",           OPTIONAL_FILE, AT(json),           0,     0,                  "[FILE]",
-     "the report as JSON, to standard output or a file"                                                                                                   },
-    {"html",           TEXT,          AT(html),           0,     0,                  "FILE",          "the report as a self-contained page"               },
-    {"hdr-log",        TEXT,          AT(hdr_log),        0,     0,                  "FILE",
-     "a histogram per second in the HdrHistogram log format"                                                                                              },
-    {"quiet",          FLAG,          AT(quiet),          0,     0,                  NULL,            "no progress, no summary"                           },
+    {"url",              TEXT,          AT(url),              0,     0,                  "URL",           "http://HOST:PORT/PATH or resp://HOST:PORT"         },
+    {"unix",             TEXT,          AT(unix_path),        0,     0,                  "PATH",
+     "connect to this Unix socket instead of the URL's host"                                                                                                  },
+    {"host-header",      TEXT,          AT(host_header),      0,     0,                  "NAME",          "Host field instead of the URL's"                   },
+    {"method",           TEXT,          AT(method),           0,     0,                  "NAME",          "HTTP method (GET; POST with a body)"               },
+    {"header",           LIST,          AT(headers),          0,     0,                  "'NAME: VALUE'", "header field; may be repeated"                     },
+    {"body",             TEXT,          AT(body),             0,     0,                  "TEXT",          "body of the request"                               },
+    {"body-file",        TEXT,          AT(body_file),        0,     0,                  "FILE",          "body of the request from a file"                   },
+    {"bearer-file",      TEXT,          AT(bearer_file),      0,     0,                  "FILE",
+     "tokens, one a line, used in turn as Authorization: Bearer"                                                                                              },
+    {"command",          TEXT,          AT(command),          0,     0,                  "TEXT",          "RESP command, words split at blanks"               },
+    {"requests",         TEXT,          AT(requests_file),    0,     0,                  "FILE",
+     "requests with what each expects, used in turn (see the manual page)"                                                                                    },
+    {"workload",         TEXT,          AT(workload),         0,     0,                  "NAME|FILE",
+     "a workload: what is asked, by whom, and what is right"                                                                                                  },
+    {"key",              TEXT,          AT(key_file),         0,     0,                  "FILE",          "private key to mint the workload's tokens with"    },
+    {"issuer",           TEXT,          AT(issuer),           0,     0,                  "NAME",          "iss of those tokens, as the server knows it"       },
+    {"tokens",           TEXT,          AT(tokens_file),      0,     0,                  "FILE",          "tokens minted before, by mint --out"               },
+    {"admin-token-file", TEXT,          AT(admin_token_file), 0,     0,                  "FILE",
+     "an administrator's token, for set-up and revocations"                                                                                                   },
+    {"admin-url",        TEXT,          AT(admin_url),        0,     0,                  "URL",           "where set-up asks (default: --url)"                },
+    {"expect",           TEXT,          AT(expect),           0,     0,                  "TEXT",
+     "what a right answer begins with: a status, a RESP line, a|b, * for any"                                                                                 },
+    {"counter",          COUNT,         AT(counter),          0,     999999999999.0,     "N",
+     "what the first run of twelve @ becomes"                                                                                                                 },
+    {"rate",             RATE,          AT(rate_per_s),       0.001, 1e9,                "RATE",
+     "open loop: so many requests per second in all (20000, 20k/s)"                                                                                           },
+    {"arrivals",         TEXT,          AT(arrivals),         0,     0,                  "KIND",          "of an open loop: constant or poisson"              },
+    {"duration",         SECONDS,       AT(duration_s),       0.001, 604800,             "TIME",          "measured part (6s, 500ms, 2m)"                     },
+    {"warmup",           SECONDS,       AT(warmup_s),         0,     86400,              "TIME",          "before it, not counted"                            },
+    {"count",            COUNT,         AT(request_count),    1,     1e15,               "N",
+     "end after so many requests instead; no warm-up"                                                                                                         },
+    {"connections",      UNSIGNED,      AT(connections),      1,     LD_CONNECTIONS_MAX, "N",
+     "driven connections, all threads"                                                                                                                        },
+    {"pipeline",         UNSIGNED,      AT(pipeline),         1,     LD_PIPELINE_MAX,    "N",
+     "requests outstanding per connection"                                                                                                                    },
+    {"threads",          UNSIGNED,      AT(threads),          1,     LD_THREADS_MAX,     "N",             "generator threads"                                 },
+    {"cpus",             TEXT,          AT(cpus),             0,     0,                  "LIST",          "pin the threads to these CPUs in turn (1 or 1,3-5)"},
+    {"timeout",          SECONDS,       AT(timeout_s),        0.001, 3600,               "TIME",
+     "an answer later than this is an error, its connection closed"                                                                                           },
+    {"max-errors",       COUNT,         AT(max_errors),       0,     1e15,               "N",
+     "more than this many errors: exit status 4"                                                                                                              },
+    {"seed",             COUNT,         AT(seed),             0,     9e15,               "N",             "of everything random"                              },
+    {"server-pid",       COUNT,         AT(server_pid),       1,     4194304,            "PID",
+     "CPU, memory and context switches of this process"                                                                                                       },
+    {"server-metrics",   TEXT,          AT(server_metrics),   0,     0,                  "URL",
+     "the same of a server elsewhere, from its /metrics"                                                                                                      },
+    {"server-cpu",       TEXT,          AT(server_cpu),       0,     0,                  "N",
+     "its CPU: measures the cache-line bounce to the generator's"                                                                                             },
+    {"json",             OPTIONAL_FILE, AT(json),             0,     0,                  "[FILE]",
+     "the report as JSON, to standard output or a file"                                                                                                       },
+    {"html",             TEXT,          AT(html),             0,     0,                  "FILE",          "the report as a self-contained page"               },
+    {"hdr-log",          TEXT,          AT(hdr_log),          0,     0,                  "FILE",
+     "a histogram per second in the HdrHistogram log format"                                                                                                  },
+    {"quiet",            FLAG,          AT(quiet),            0,     0,                  NULL,            "no progress, no summary"                           },
 };
 
 static void *place(const struct ld_options *o, const struct row *row)
@@ -130,6 +136,7 @@ static bool set_value(struct ld_options *o, const struct row *row, const char *t
                       struct ld_problem *problem)
 {
     struct ld_list *list;
+    o->given |= UINT64_C(1) << (row - rows);
     switch (row->kind) {
     case TEXT:
     case OPTIONAL_FILE: *(const char **)place(o, row) = text; return true;
@@ -154,6 +161,13 @@ static const struct row *row_of(const char *name, size_t bytes)
         if (strlen(rows[i].name) == bytes && memcmp(rows[i].name, name, bytes) == 0)
             return &rows[i];
     return NULL;
+}
+
+bool ld_options_given(const struct ld_options *o, const char *name)
+{
+    const struct row *row = row_of(name, strlen(name));
+    PC_ASSERT(row && PC_COUNT(rows) <= 64);
+    return o->given >> (row - rows) & 1;
 }
 
 /* The option at argv[*at] with its value, which may be the next argument. */
@@ -263,7 +277,7 @@ static bool check_what_is_asked(struct ld_options *o, struct ld_problem *problem
     if (plain && o->target.resp != (o->command != NULL))
         return ld_problem_set(problem, o->command ? "--command is for resp:// URLs"
                                                   : "a resp:// URL needs --command or --requests");
-    if (!o->method)
+    if (!o->method && plain)
         o->method = o->body || o->body_file ? "POST" : "GET";
     return check_header_lines(o, problem);
 }

@@ -37,6 +37,7 @@ struct ld_target {
 struct ld_options {
     const char *url, *unix_path, *host_header;
     const char *method, *body, *body_file, *command, *bearer_file, *requests_file, *workload;
+    const char *key_file, *tokens_file, *issuer, *admin_token_file, *admin_url; /* of a workload */
     struct ld_list headers;
     const char *expect; /* NULL: the requests file's, else 2xx (HTTP) or no error (RESP) */
     const char *arrivals;
@@ -51,6 +52,7 @@ struct ld_options {
     const char *json, *html, *hdr_log; /* NULL: not; "-": standard output */
     bool quiet, poisson;
     struct ld_target target;
+    uint64_t given;           /* bit i: row i was on the command line */
     const char *command_line; /* as typed; ld_options_free() frees it */
 };
 
@@ -59,6 +61,8 @@ struct ld_options {
 bool ld_options_parse(struct ld_options *, int argc, char **argv, bool *ret_help,
                       struct ld_problem *);
 void ld_options_free(struct ld_options *);
+/* Whether the option of that name was on the command line: a workload leaves it alone then. */
+bool ld_options_given(const struct ld_options *, const char *name);
 /* The checks between options and the target, again after a workload changed some of them. */
 bool ld_options_settle(struct ld_options *, struct ld_problem *);
 void ld_options_help(FILE *to);

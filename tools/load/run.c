@@ -21,6 +21,7 @@
 #include "load/run.h"
 #include "load/server_probe.h"
 #include "load/target.h"
+#include "load/workload_supply.h"
 
 enum { COLLECT_MS = 20 };
 
@@ -475,7 +476,7 @@ bool ld_run(const struct ld_options *o, struct ld_supply *supply, struct ld_repo
 
 struct ld_supply *ld_run_supply(struct ld_options *o, struct ld_problem *problem)
 {
-    return ld_requests_open(o, problem);
+    return o->workload ? ld_workload_supply(o, problem) : ld_requests_open(o, problem);
 }
 
 enum ld_exit ld_run_exit_status(const struct ld_options *o, const struct ld_report *r)

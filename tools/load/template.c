@@ -28,7 +28,7 @@ struct ld_template {
 static const char *const var_names[LD_VARS] = {
     [LD_VAR_TOKEN] = "token", [LD_VAR_JTI] = "jti",     [LD_VAR_SUB] = "sub",
     [LD_VAR_KEY] = "key",     [LD_VAR_IP] = "ip",       [LD_VAR_N] = "n",
-    [LD_VAR_ADMIN] = "admin", [LD_VAR_VALUE] = "value",
+    [LD_VAR_ADMIN] = "admin", [LD_VAR_VALUE] = "value", [LD_VAR_ISSUER] = "issuer",
 };
 
 /* ---- Compiling. ---- */

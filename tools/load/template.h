@@ -15,13 +15,14 @@
 
 enum ld_var {
     LD_VAR_TOKEN,
-    LD_VAR_JTI,   /* of that token */
-    LD_VAR_SUB,   /* its subject */
-    LD_VAR_KEY,   /* of a population of keys */
-    LD_VAR_IP,    /* a client's address, made of the key or of a number */
-    LD_VAR_N,     /* a number that grows with every request, twelve digits */
-    LD_VAR_ADMIN, /* the administrator's token */
-    LD_VAR_VALUE, /* what a flag is set to */
+    LD_VAR_JTI,    /* of that token */
+    LD_VAR_SUB,    /* its subject */
+    LD_VAR_KEY,    /* of a population of keys */
+    LD_VAR_IP,     /* a client's address, made of the key or of a number */
+    LD_VAR_N,      /* a number that grows with every request, twelve digits */
+    LD_VAR_ADMIN,  /* the administrator's token */
+    LD_VAR_VALUE,  /* what a flag is set to */
+    LD_VAR_ISSUER, /* of the tokens */
     LD_VARS
 };
 
