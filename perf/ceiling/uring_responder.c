@@ -2,8 +2,13 @@
  * The least an io_uring server can do: multishot accept and recv into provided buffers, count the
  * requests, send that many fixed answers, one send per connection and turn, one system call per
  * turn. The ceiling portcullis-edge is measured against; one thread.
- * Usage: perf-uring-responder http|resp [answer bytes]; prints its port. */
+ * Usage: perf-uring-responder http|resp [answer bytes [pause ms, every ms]]; prints its port. With
+ * a pause it stands still for that long once in each interval: what an honest generator must show.
+ */
 #include <liburing.h>
+#include <time.h>
+
+#include "base/clock.h"
 
 #include "perf.h"
 
@@ -171,6 +176,22 @@ static void send_what_is_owed(struct responder *r)
     r->dirty_count = 0;
 }
 
+/* Stands still once per interval; the first interval begins with the first turn. */
+struct pause {
+    int64_t length_ns, every_ns, next_ns;
+};
+
+static void pause_if_due(struct pause *p)
+{
+    const int64_t now_ns = pc_clock_mono_ns();
+    if (p->next_ns && now_ns >= p->next_ns) {
+        const struct timespec ts = {p->length_ns / 1000000000, p->length_ns % 1000000000};
+        nanosleep(&ts, NULL);
+    }
+    while (p->next_ns <= now_ns)
+        p->next_ns = (p->next_ns ? p->next_ns : now_ns) + p->every_ns;
+}
+
 static void set_up(struct responder *r)
 {
     struct io_uring_params params = {
@@ -198,6 +219,10 @@ static void set_up(struct responder *r)
 int main(int argc, char **argv)
 {
     static struct responder r;
+    struct pause pause = {0};
+    if (argc > 4)
+        pause = (struct pause){.length_ns = strtol(argv[3], NULL, 10) * 1000000,
+                               .every_ns = strtol(argv[4], NULL, 10) * 1000000};
     r.answers = answers_of(argc, argv);
     r.listener = listen_anywhere();
     set_up(&r);
@@ -207,6 +232,8 @@ int main(int argc, char **argv)
         int err = io_uring_submit_and_wait(&r.ring, 1);
         if (err < 0 && err != -EINTR)
             die("io_uring_enter", err);
+        if (pause.every_ns > 0)
+            pause_if_due(&pause);
         unsigned n = io_uring_peek_batch_cqe(&r.ring, cqes, BATCH_MAX);
         for (unsigned i = 0; i < n; i++)
             dispatch(&r, cqes[i]);
