@@ -200,24 +200,26 @@ static void draw_axes(FILE *f, const struct ld_chart *c, const struct scale *x,
     size_t n = ticks_of(y, 5, ticks);
     for (size_t i = 0; i < n; i++) {
         double at = place(y, ticks[i]);
-        fprintf(f, "<path class=grid d=\"M%.1f %.1fH%.1f\"/>", left, at, right);
-        fprintf(f, "<text class=tick x=\"%.1f\" y=\"%.1f\" text-anchor=end>", left - 8, at + 4);
+        fprintf(f, "<path class=\"grid\" d=\"M%.1f %.1fH%.1f\"/>", left, at, right);
+        fprintf(f, "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"end\">", left - 8,
+                at + 4);
         ld_html_text(f, tick_text(y->axis, ticks[i], text));
         fputs("</text>\n", f);
     }
     n = ticks_of(x, 8, ticks);
     for (size_t i = 0; i < n; i++) {
         double at = place(x, ticks[i]);
-        fprintf(f, "<path class=grid d=\"M%.1f %.1fV%.1f\"/>", at, top, bottom);
-        fprintf(f, "<text class=tick x=\"%.1f\" y=\"%.1f\" text-anchor=middle>", at, bottom + 18);
+        fprintf(f, "<path class=\"grid\" d=\"M%.1f %.1fV%.1f\"/>", at, top, bottom);
+        fprintf(f, "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">", at,
+                bottom + 18);
         ld_html_text(f, tick_text(x->axis, ticks[i], text));
         fputs("</text>\n", f);
     }
-    fprintf(f, "<path class=axis d=\"M%.1f %.1fH%.1f\"/>", left, bottom, right);
-    fprintf(f, "<text class=label x=\"%.1f\" y=\"%.1f\" text-anchor=middle>", (left + right) / 2,
-            bottom + 38);
+    fprintf(f, "<path class=\"axis\" d=\"M%.1f %.1fH%.1f\"/>", left, bottom, right);
+    fprintf(f, "<text class=\"label\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">",
+            (left + right) / 2, bottom + 38);
     ld_html_text(f, c->x.label);
-    fprintf(f, "</text><text class=label x=\"6\" y=\"16\">");
+    fprintf(f, "</text><text class=\"label\" x=\"6\" y=\"16\">");
     ld_html_text(f, c->y.label);
     fputs("</text>\n", f);
 }
@@ -233,13 +235,13 @@ static void draw_rules(FILE *f, const struct ld_chart *c, const struct scale *x,
             continue;
         if (r->vertical) {
             bool left_of = at > x->from + x->span / 2;
-            fprintf(f, "<path class=rule d=\"M%.1f %.1fV%.1f\"/>", at, top, y->from);
-            fprintf(f, "<text class=rule-name x=\"%.1f\" y=\"%.1f\" text-anchor=%s>",
+            fprintf(f, "<path class=\"rule\" d=\"M%.1f %.1fV%.1f\"/>", at, top, y->from);
+            fprintf(f, "<text class=\"rule-name\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"%s\">",
                     at + (left_of ? -6 : 6), top + 14 + 16.0 * (double)i,
                     left_of ? "end" : "start");
         } else {
-            fprintf(f, "<path class=rule d=\"M%.1f %.1fH%.1f\"/>", x->from, at, right);
-            fprintf(f, "<text class=rule-name x=\"%.1f\" y=\"%.1f\">", x->from + 6,
+            fprintf(f, "<path class=\"rule\" d=\"M%.1f %.1fH%.1f\"/>", x->from, at, right);
+            fprintf(f, "<text class=\"rule-name\" x=\"%.1f\" y=\"%.1f\">", x->from + 6,
                     at < top + 18 ? at + 16 : at - 6);
         }
         ld_html_text_cut(f, r->label, 48);
@@ -296,7 +298,7 @@ static void draw_point(FILE *f, bool *pen_up, double px, double py)
 static void draw_line(FILE *f, const struct ld_chart_series *s, const struct scale *x,
                       const struct scale *y)
 {
-    fputs("<path class=line", f);
+    fputs("<path class=\"line\"", f);
     series_style(f, s);
     fputs(" d=\"", f);
     size_t bucket = s->n > LD_CHART_POINTS_MAX ? s->n / (LD_CHART_POINTS_MAX / 2) + 1 : 1;
@@ -352,9 +354,9 @@ static void draw_names(FILE *f, const struct ld_chart *c, size_t shown, const st
         names[i].at = fmin(names[i].at, floor_at);
     double left = x->from + x->span + 8;
     for (size_t i = 0; i < n; i++) {
-        fprintf(f, "<path class=line d=\"M%.1f %.1fh14\"", left, names[i].at);
+        fprintf(f, "<path class=\"line\" d=\"M%.1f %.1fh14\"", left, names[i].at);
         series_style(f, names[i].series);
-        fprintf(f, "/><text class=name x=\"%.1f\" y=\"%.1f\">", left + 19, names[i].at + 4);
+        fprintf(f, "/><text class=\"name\" x=\"%.1f\" y=\"%.1f\">", left + 19, names[i].at + 4);
         ld_html_text_cut(f, names[i].series->name, NAME_CHARACTERS);
         fputs("</text>\n", f);
     }
@@ -375,7 +377,7 @@ static void cell(FILE *f, const struct ld_axis *a, double v)
 
 static void write_table(FILE *f, const struct ld_chart *c, size_t shown)
 {
-    fputs("<details><summary>The figures</summary><div class=scroll>\n", f);
+    fputs("<details><summary>The figures</summary><div class=\"scroll\">\n", f);
     for (size_t i = 0; i < shown; i++) {
         const struct ld_chart_series *s = &c->series[i];
         fputs("<table><caption>", f);
@@ -404,10 +406,11 @@ static void open_figure(FILE *f, const char *id, const char *title, const char *
 {
     fputs("<figure><figcaption>", f);
     ld_html_text(f, title);
-    fprintf(f,
-            "</figcaption>\n<svg role=img aria-labelledby=\"%s-t %s-d\" viewBox=\"0 0 %d %.0f\">"
-            "<title id=\"%s-t\">",
-            id, id, WIDTH, height, id);
+    fprintf(
+        f,
+        "</figcaption>\n<svg role=\"img\" aria-labelledby=\"%s-t %s-d\" viewBox=\"0 0 %d %.0f\">"
+        "<title id=\"%s-t\">",
+        id, id, WIDTH, height, id);
     ld_html_text(f, title);
     fprintf(f, "</title><desc id=\"%s-d\">", id);
     ld_html_text(f, description);
@@ -439,10 +442,11 @@ void ld_chart_write(FILE *f, const struct ld_chart *c)
             draw_names(f, c, shown, &x, &y);
     } else {
         fprintf(f,
-                "<text class=label x=\"%d\" y=\"%.0f\" text-anchor=middle>nothing measured</text>",
+                "<text class=\"label\" x=\"%d\" y=\"%.0f\" text-anchor=\"middle\">nothing "
+                "measured</text>",
                 WIDTH / 2, height / 2);
     }
-    fputs("</svg>\n<p class=about>", f);
+    fputs("</svg>\n<p class=\"about\">", f);
     ld_html_text(f, c->description);
     if (shown < c->series_n)
         ld_html_printf(f, " The first %zu of %zu are drawn.", shown, c->series_n);
@@ -461,18 +465,18 @@ void ld_chart_bars_write(FILE *f, const char *id, const char *title, const char 
         double top = 6 + ROW * (double)i;
         double share = full > 0 && bars[i].value > 0 ? fmin(bars[i].value / full, 1) : 0;
         double width = share * (WIDTH - NAME_WIDTH - TEXT_WIDTH);
-        fprintf(f, "<text class=name x=\"%d\" y=\"%.1f\" text-anchor=end>", NAME_WIDTH - 10,
+        fprintf(f, "<text class=\"name\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">", NAME_WIDTH - 10,
                 top + 17);
         ld_html_text_cut(f, bars[i].name, 30);
         fprintf(f,
                 "</text><rect x=\"%d\" y=\"%.1f\" width=\"%.1f\" height=\"%d\" rx=\"2\" "
                 "style=\"fill:var(--s%u)\"/>",
                 NAME_WIDTH, top + 3, fmax(width, 1), ROW - 9, bars[i].colour % LD_CHART_COLOURS);
-        fprintf(f, "<text class=name x=\"%.1f\" y=\"%.1f\">", NAME_WIDTH + width + 8, top + 17);
+        fprintf(f, "<text class=\"name\" x=\"%.1f\" y=\"%.1f\">", NAME_WIDTH + width + 8, top + 17);
         ld_html_text_cut(f, bars[i].text, 40);
         fputs("</text>\n", f);
     }
-    fputs("</svg>\n<p class=about>", f);
+    fputs("</svg>\n<p class=\"about\">", f);
     ld_html_text(f, description);
     fputs("</p></figure>\n", f);
 }
