@@ -25,7 +25,7 @@ static const char style[] =
     "font:15px/1.5 system-ui,-apple-system,'Segoe UI',Roboto,'DejaVu Sans',sans-serif}\n"
     "main{max-width:1000px;margin:0 auto;padding:28px 20px 60px}h1{font-size:26px;line-height:1.25;margin:0 0 4px;"
     "overflow-wrap:anywhere}h2{font-size:19px;margin:36px 0 10px}.sub{color:var(--soft);margin:0 0 18px}\n"
-    ".tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(150px,1fr));gap:10px;margin:18px 0}\n"
+    ".tiles{display:grid;grid-template-columns:repeat(auto-fill,minmax(172px,1fr));gap:10px;margin:18px 0}\n"
     ".tile{background:var(--card);border-radius:8px;padding:10px 14px;border-left:4px solid transparent}"
     ".tile b{display:block;font-size:22px;font-weight:650;font-variant-numeric:tabular-nums;line-height:1.3}"
     ".tile span,.tile i{color:var(--soft);font-size:13px;font-style:normal;display:block}\n"
@@ -188,6 +188,19 @@ void ld_html_table_end(struct ld_html_table *t)
     fputs("</tbody></table></div>\n", t->f);
 }
 
+void ld_html_loop_note(FILE *f, bool open_loop)
+{
+    ld_html_note(
+        f, open_loop ? LD_TONE_PLAIN : LD_TONE_WARN, "%s",
+        open_loop
+            ? "Open loop: every request has a time at which it is due, whatever became of those "
+              "before it, and latency counts from that time: a stall of the server cannot hide "
+              "(no coordinated omission)."
+            : "Closed loop: each connection waits for an answer before it asks again. While the "
+              "server stalls nothing is sent, so these latencies leave out what clients would "
+              "have waited (coordinated omission). For latencies that users see, set --rate.");
+}
+
 static void write_json(FILE *f, const char *caption, const json_t *json)
 {
     char *text = json ? json_dumps(json, JSON_INDENT(2) | JSON_ENCODE_ANY) : NULL;
@@ -210,7 +223,7 @@ void ld_html_repeat(FILE *f, const char *command, const struct ld_machine *machi
     fputs("</pre>\n", f);
     if (machine) {
         char memory[LD_UNITS_TEXT_MAX];
-        ld_html_note(f, LD_TONE_PLAIN, "%s, %u CPUs, %s, Linux %s, on %s; %s", machine->cpu_model,
+        ld_html_note(f, LD_TONE_PLAIN, "%s, %u CPUs, %s, %s, on %s; %s", machine->cpu_model,
                      machine->cpus, ld_units_format(LD_UNIT_BYTES, machine->memory_bytes, memory),
                      machine->kernel, machine->host, machine->program);
     }

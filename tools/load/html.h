@@ -40,6 +40,8 @@ bool ld_html_end(FILE *f, const char *path, struct ld_problem *problem);
 void ld_html_heading(FILE *f, const char *text);
 /* A box with one message; BAD ones are announced to screen readers at once. */
 void ld_html_note(FILE *f, enum ld_tone tone, const char *format, ...) PC_PRINTF(3, 4);
+/* What the kind of loop means for the latencies. */
+void ld_html_loop_note(FILE *f, bool open_loop);
 void ld_html_tiles_begin(FILE *f);
 void ld_html_tile(FILE *f, enum ld_tone tone, const char *name, const char *value,
                   const char *about);

@@ -62,27 +62,28 @@ static void notes(FILE *f, const struct ld_report *r)
         ld_html_note(f, LD_TONE_WARN,
                      "The rate that was due was not reached: %.0f of %.0f per second.",
                      r->rate_per_s, r->offered_per_s);
-    ld_html_note(f, LD_TONE_PLAIN, "%s", ld_report_loop_note(r));
+    ld_html_loop_note(f, r->open_loop);
 }
 
-static void tile_us(FILE *f, const char *name, double us)
+static void tile_us(FILE *f, const char *name, double us, const char *about)
 {
     char text[LD_UNITS_TEXT_MAX];
-    ld_html_tile(f, LD_TONE_PLAIN, name, ld_units_format(LD_UNIT_US, us, text), "latency");
+    ld_html_tile(f, LD_TONE_PLAIN, name, ld_units_format(LD_UNIT_US, us, text), about);
 }
 
 static void tiles(FILE *f, const struct ld_report *r)
 {
     char text[LD_UNITS_TEXT_MAX], more[64], number[32];
+    const char *from = r->open_loop ? "latency, from due" : "latency, from sending";
     ld_html_tiles_begin(f);
     snprintf(more, sizeof(more), r->open_loop ? "%.0f/s were due" : "closed loop",
              r->offered_per_s);
     ld_html_tile(f, LD_TONE_PLAIN, "Rate", ld_units_format(LD_UNIT_RATE, r->rate_per_s, text),
                  more);
-    tile_us(f, "p50", r->latency.p50);
-    tile_us(f, "p99", r->latency.p99);
-    tile_us(f, "p99.9", r->latency.p99_9);
-    tile_us(f, "Maximum", r->latency.max);
+    tile_us(f, "p50", r->latency.p50, from);
+    tile_us(f, "p99", r->latency.p99, from);
+    tile_us(f, "p99.9", r->latency.p99_9, from);
+    tile_us(f, "Maximum", r->latency.max, from);
     snprintf(number, sizeof(number), "%llu", (unsigned long long)r->wrong_answers);
     snprintf(more, sizeof(more), "%llu of them allowed", (unsigned long long)r->wrong_allows);
     ld_html_tile(f, r->wrong_answers ? LD_TONE_BAD : LD_TONE_GOOD, "Wrong answers", number,

@@ -29,9 +29,10 @@ static struct ld_sweep_step *sorted_steps(const struct ld_sweep *s)
 
 #define FIGURE(member) offsetof(struct ld_sweep_run, member)
 
-/* One line: the medians of a figure over the achieved rate. */
+/* The medians of a figure over the achieved rate: a line as long as the rate was reached, and the
+ * overloaded steps apart; joined, they would run back across the chart. */
 struct medians {
-    double x[LD_SWEEP_STEPS_MAX], y[LD_SWEEP_STEPS_MAX];
+    double x[LD_SWEEP_STEPS_MAX], y[LD_SWEEP_STEPS_MAX], overloaded[LD_SWEEP_STEPS_MAX];
 };
 
 static void medians_of(const struct ld_sweep *s, const struct ld_sweep_step *steps, size_t offset,
@@ -39,50 +40,69 @@ static void medians_of(const struct ld_sweep *s, const struct ld_sweep_step *ste
 {
     for (unsigned i = 0; i < s->step_count; i++) {
         m->x[i] = ld_sweep_spread(s, &steps[i], FIGURE(achieved_per_s)).median;
-        m->y[i] = ld_sweep_spread(s, &steps[i], offset).median;
+        bool reached = m->x[i] >= LD_SWEEP_REACHED * steps[i].rate_per_s;
+        double median = ld_sweep_spread(s, &steps[i], offset).median;
+        m->y[i] = reached ? median : NAN;
+        m->overloaded[i] = reached ? NAN : median;
     }
+}
+
+enum { LATENCIES = 4, LINES_MAX = LATENCIES + LD_SLO_TERMS_MAX };
+
+struct latency_lines {
+    struct medians medians[LINES_MAX];
+    struct ld_chart_series series[2 * LINES_MAX];
+    size_t lines, n;
+};
+
+static void add_line(struct latency_lines *l, const struct ld_sweep *s,
+                     const struct ld_sweep_step *steps, const char *name, size_t offset,
+                     unsigned colour)
+{
+    struct medians *m = &l->medians[l->lines++];
+    medians_of(s, steps, offset, m);
+    l->series[l->n++] =
+        (struct ld_chart_series){name, m->x, m->y, s->step_count, LD_MARK_LINE_DOTS, colour, false};
+    l->series[l->n++] = (struct ld_chart_series){NULL,         m->x,   m->overloaded, s->step_count,
+                                                 LD_MARK_DOTS, colour, false};
 }
 
 static void latency_chart(FILE *f, const struct ld_sweep *s, const struct ld_sweep_about *about,
                           const struct ld_sweep_step *steps)
 {
-    enum { FIXED = 4, MOST = FIXED + LD_SLO_TERMS_MAX };
-    static const size_t offsets[FIXED] = {FIGURE(p50_us), FIGURE(p99_us), FIGURE(p99_9_us),
-                                          FIGURE(max_us)};
-    static const char *const names[FIXED] = {"p50", "p99", "p99.9", "max"};
-    static const double percentiles[FIXED] = {50, 99, 99.9, 100};
-    static const unsigned colours[FIXED] = {0, 1, 3, 7};
-    struct medians *m = calloc(MOST, sizeof(*m));
-    struct ld_chart_series series[MOST];
+    static const struct {
+        const char *name;
+        double percentile;
+        size_t offset;
+        unsigned colour;
+    } always[LATENCIES] = {
+        {"p50",   50,   FIGURE(p50_us),   0},
+        {"p99",   99,   FIGURE(p99_us),   1},
+        {"p99.9", 99.9, FIGURE(p99_9_us), 3},
+        {"max",   100,  FIGURE(max_us),   7},
+    };
     struct ld_chart_rule rules[LD_SLO_TERMS_MAX + 1];
-    char term_names[LD_SLO_TERMS_MAX][16], limits[LD_SLO_TERMS_MAX][48], held[64];
-    size_t n = 0, rules_n = 0;
-    if (!m)
+    char names[LD_SLO_TERMS_MAX][16], limits[LD_SLO_TERMS_MAX][64], text[LD_UNITS_TEXT_MAX],
+        held[64];
+    size_t rules_n = 0;
+    struct latency_lines *l = calloc(1, sizeof(*l));
+    if (!l)
         return;
-    for (size_t i = 0; i < FIXED; i++, n++) {
-        medians_of(s, steps, offsets[i], &m[n]);
-        series[n] = (struct ld_chart_series){names[i],          m[n].x,     m[n].y, s->step_count,
-                                             LD_MARK_LINE_DOTS, colours[i], i == 3};
-    }
+    for (size_t i = 0; i < LATENCIES; i++)
+        add_line(l, s, steps, always[i].name, always[i].offset, always[i].colour);
     for (unsigned i = 0; i < about->slo->n; i++) {
         const struct ld_slo_term *t = &about->slo->terms[i];
-        char text[LD_UNITS_TEXT_MAX];
         bool drawn = false;
-        ld_slo_term_name(t, term_names[i], sizeof(term_names[i]));
-        for (size_t k = 0; k < FIXED; k++)
-            drawn |= percentiles[k] == t->percentile;
-        if (!drawn) {
-            medians_of(s, steps, FIGURE(objective_us) + i * sizeof(double), &m[n]);
-            series[n] = (struct ld_chart_series){term_names[i],     m[n].x, m[n].y, s->step_count,
-                                                 LD_MARK_LINE_DOTS, 2,      false};
-            n++;
-        }
-        snprintf(limits[i], sizeof(limits[i]), "%s below %s", term_names[i],
+        ld_slo_term_name(t, names[i], sizeof(names[i]));
+        for (size_t k = 0; k < LATENCIES; k++)
+            drawn |= always[k].percentile == t->percentile;
+        if (!drawn)
+            add_line(l, s, steps, names[i], FIGURE(objective_us) + i * sizeof(double), 2);
+        snprintf(limits[i], sizeof(limits[i]), "%s below %s", names[i],
                  ld_units_format(LD_UNIT_US, t->limit_us, text));
         rules[rules_n++] = (struct ld_chart_rule){limits[i], t->limit_us, false};
     }
     if (isfinite(s->holds_per_s)) {
-        char text[LD_UNITS_TEXT_MAX];
         snprintf(held, sizeof(held), "holds: %s",
                  ld_units_format(LD_UNIT_RATE, s->holds_per_s, text));
         rules[rules_n++] = (struct ld_chart_rule){held, s->holds_per_s, true};
@@ -92,16 +112,17 @@ static void latency_chart(FILE *f, const struct ld_sweep *s, const struct ld_swe
                        .id = "sweep",
                        .title = "Throughput against latency",
                        .description = "Medians of the runs at each rate, over the rate that was "
-                                      "achieved; latency counts from the time a request was due.",
+                                      "achieved; latency counts from the time a request was due. "
+                                      "Dots off the lines: the rate asked for was not reached.",
                        .x = {.label = "rate achieved", .unit = LD_UNIT_RATE},
                        .y = { .label = "latency (log)",   .scale = LD_SCALE_LOG,   .unit = LD_UNIT_US},
-                       .series = series,
-                       .series_n = n,
+                       .series = l->series,
+                       .series_n = l->n,
                        .rules = rules,
                        .rules_n = rules_n,
                        .height = 380,
     });
-    free(m);
+    free(l);
 }
 
 static void cpu_chart(FILE *f, const struct ld_sweep *s, const struct ld_sweep_step *steps)
@@ -146,8 +167,11 @@ static void spread_cell(struct ld_html_table *t, enum ld_unit unit, struct ld_sp
 
 static void steps_table(FILE *f, const struct ld_sweep *s, const struct ld_sweep_step *steps)
 {
-    struct ld_html_table t = ld_html_table_begin(f, "Every rate: medians (least – greatest)",
-                                                 "asked|runs held|achieved|objective|p50|p99|CPU");
+    static const size_t others[] = {FIGURE(p50_us), FIGURE(p99_us), FIGURE(p99_9_us),
+                                    FIGURE(cpu_us)};
+    struct ld_html_table t =
+        ld_html_table_begin(f, "Every rate: medians, and least to greatest of the runs",
+                            "asked|runs held|achieved|objective|p50|p99|p99.9|CPU");
     for (unsigned i = 0; i < s->step_count; i++) {
         const struct ld_sweep_step *one = &steps[i];
         ld_html_cell_unit(&t, LD_UNIT_RATE, one->rate_per_s);
@@ -155,9 +179,8 @@ static void steps_table(FILE *f, const struct ld_sweep *s, const struct ld_sweep
                      one->holds ? ": holds" : ": breaks", one->far ? " (far)" : "");
         spread_cell(&t, LD_UNIT_RATE, ld_sweep_spread(s, one, FIGURE(achieved_per_s)));
         spread_cell(&t, LD_UNIT_US, ld_sweep_spread(s, one, FIGURE(objective_us)));
-        spread_cell(&t, LD_UNIT_US, ld_sweep_spread(s, one, FIGURE(p50_us)));
-        spread_cell(&t, LD_UNIT_US, ld_sweep_spread(s, one, FIGURE(p99_us)));
-        spread_cell(&t, LD_UNIT_US, ld_sweep_spread(s, one, FIGURE(cpu_us)));
+        for (size_t k = 0; k < PC_COUNT(others); k++)
+            ld_html_cell_unit(&t, LD_UNIT_US, ld_sweep_spread(s, one, others[k]).median);
     }
     ld_html_table_end(&t);
 }
@@ -209,7 +232,7 @@ bool ld_html_write_sweep(const struct ld_sweep *s, const struct ld_sweep_about *
     bool ok = f != NULL;
     if (ok) {
         ld_html_note(f, ld_sweep_best(s) ? LD_TONE_GOOD : LD_TONE_BAD, "%s", sentence);
-        ld_html_note(f, LD_TONE_PLAIN, "%s", about->loop_note);
+        ld_html_loop_note(f, true);
         sweep_tiles(f, s, about);
         latency_chart(f, s, about, steps);
         cpu_chart(f, s, steps);

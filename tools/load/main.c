@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "load/commands.h"
 #include "load/mint.h"
 #include "load/run.h"
 #include "load/workload.h"
@@ -15,9 +16,12 @@ struct command {
 };
 
 static const struct command commands[] = {
-    {"run",       ld_run_main,       "drive a server and report what it did"                    },
-    {"mint",      ld_mint_main,      "mint tokens, and the key set that trusts them, in advance"},
-    {"workloads", ld_workloads_main, "list the workloads for run --workload"                    },
+    {"run",       ld_run_main,       "drive a server and report what it did"                            },
+    {"mint",      ld_mint_main,      "mint tokens, and the key set that trusts them, in advance"        },
+    {"workloads", ld_workloads_main, "list the workloads for run --workload"                            },
+    {"sweep",     ld_sweep_main,     "find the highest rate that meets an objective"                    },
+    {"report",    ld_report_main,    "show a saved result, as text or as a page"                        },
+    {"plan",      ld_plan_main,      "how many cores, nodes, bytes a target needs, from measured points"},
 };
 
 static void print_help(FILE *to)

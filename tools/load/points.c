@@ -203,7 +203,8 @@ static bool read_list(const struct place *above, const json_t *in, const struct 
     }
     for (size_t i = 0; i < n; i++) {
         struct place p = *above;
-        snprintf(p.at, sizeof(p.at), "%.60s%s%.60s[%zu]", above->at, *above->at ? "." : "", l->name, i);
+        snprintf(p.at, sizeof(p.at), "%.60s%s%.60s[%zu]", above->at, *above->at ? "." : "", l->name,
+                 i);
         if (!read_object(&p, json_array_get(v, i), l->members, l->members_n, NULL, 0,
                          (char *)array + i * l->size))
             return false;

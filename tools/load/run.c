@@ -16,6 +16,7 @@
 #include "load/bounce.h"
 #include "load/engine.h"
 #include "load/hdr_log.h"
+#include "load/html.h"
 #include "load/progress.h"
 #include "load/requests.h"
 #include "load/run.h"
@@ -497,7 +498,8 @@ static bool write_results(const struct ld_options *o, const struct ld_report *re
 {
     if (!o->quiet || !o->json)
         ld_report_print(report, o->json && strcmp(o->json, "-") == 0 ? stderr : stdout);
-    return !o->json || ld_report_write_json(report, o->json, problem);
+    return (!o->json || ld_report_write_json(report, o->json, problem)) &&
+           (!o->html || ld_html_write_run(report, o->html, problem));
 }
 
 int ld_run_main(int argc, char **argv)

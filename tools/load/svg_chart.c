@@ -27,6 +27,7 @@ enum {
     NAME_CHARACTERS = 18,
     NAME_STEP = 16, /* least distance of two names */
     TICKS_MAX = 24,
+    TICK_ROOM = 34, /* that the text of a tick on the x axis needs at least */
 };
 
 /* How a value becomes a place: place = from + (f(value) - low) / (high - low) * span. */
@@ -75,7 +76,7 @@ size_t ld_chart_ticks(double min, double max, unsigned wanted, double *ret_ticks
     size_t n = 0;
     double first = ceil(min / step - 1e-9);
     for (double k = first; n < cap && k * step <= max + step * 1e-9; k++)
-        ret_ticks[n++] = k * step;
+        ret_ticks[n++] = k == 0 ? 0 : k * step; /* ceil() makes a negative zero */
     return n;
 }
 
@@ -207,9 +208,13 @@ static void draw_axes(FILE *f, const struct ld_chart *c, const struct scale *x,
         fputs("</text>\n", f);
     }
     n = ticks_of(x, 8, ticks);
+    double last = -TICK_ROOM;
     for (size_t i = 0; i < n; i++) {
         double at = place(x, ticks[i]);
         fprintf(f, "<path class=\"grid\" d=\"M%.1f %.1fV%.1f\"/>", at, top, bottom);
+        if (at - last < TICK_ROOM) /* 0 % and 50 % of a long percentile axis */
+            continue;
+        last = at;
         fprintf(f, "<text class=\"tick\" x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">", at,
                 bottom + 18);
         ld_html_text(f, tick_text(x->axis, ticks[i], text));
@@ -343,7 +348,7 @@ static void draw_names(FILE *f, const struct ld_chart *c, size_t shown, const st
         for (size_t k = 0; k < s->n; k++)
             if (isfinite(place(y, s->y[k])) && isfinite(place(x, s->x[k])))
                 last = place(y, s->y[k]);
-        if (isfinite(last))
+        if (isfinite(last) && s->name)
             names[n++] = (struct name){last, 0, s};
     }
     qsort(names, n, sizeof(*names), by_wanted);
@@ -354,9 +359,15 @@ static void draw_names(FILE *f, const struct ld_chart *c, size_t shown, const st
         names[i].at = fmin(names[i].at, floor_at);
     double left = x->from + x->span + 8;
     for (size_t i = 0; i < n; i++) {
-        fprintf(f, "<path class=\"line\" d=\"M%.1f %.1fh14\"", left, names[i].at);
-        series_style(f, names[i].series);
-        fprintf(f, "/><text class=\"name\" x=\"%.1f\" y=\"%.1f\">", left + 19, names[i].at + 4);
+        if (names[i].series->mark == LD_MARK_DOTS) {
+            fprintf(f, "<circle cx=\"%.1f\" cy=\"%.1f\" r=\"3.5\" style=\"fill:var(--s%u)\"/>",
+                    left + 7, names[i].at, names[i].series->colour % LD_CHART_COLOURS);
+        } else {
+            fprintf(f, "<path class=\"line\" d=\"M%.1f %.1fh14\"", left, names[i].at);
+            series_style(f, names[i].series);
+            fputs("/>", f);
+        }
+        fprintf(f, "<text class=\"name\" x=\"%.1f\" y=\"%.1f\">", left + 19, names[i].at + 4);
         ld_html_text_cut(f, names[i].series->name, NAME_CHARACTERS);
         fputs("</text>\n", f);
     }
@@ -368,7 +379,7 @@ static void cell(FILE *f, const struct ld_axis *a, double v)
 {
     char text[LD_UNITS_TEXT_MAX];
     fputs("<td>", f);
-    if (a->scale == LD_SCALE_NINES)
+    if (a->scale == LD_SCALE_NINES && isfinite(v))
         fprintf(f, "%.6g %%", v * 100);
     else
         ld_html_text(f, ld_units_format(a->unit, v, text));

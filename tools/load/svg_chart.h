@@ -15,7 +15,7 @@
 
 enum {
     LD_CHART_COLOURS = 8,       /* series beyond these begin again, with another dash */
-    LD_CHART_SERIES_MAX = 16,   /* more are left out of the drawing, and said to be */
+    LD_CHART_SERIES_MAX = 34,   /* more are left out of the drawing, and said to be */
     LD_CHART_POINTS_MAX = 1200, /* per series; longer ones are thinned, keeping every peak */
     LD_CHART_ROWS_MAX = 120,    /* of the table; longer ones show every k-th point */
     LD_CHART_RULES_MAX = 8,
@@ -37,7 +37,7 @@ struct ld_axis {
 };
 
 struct ld_chart_series {
-    const char *name;
+    const char *name;    /* NULL: not named in the drawing (more points of another) */
     const double *x, *y; /* n each; what is not finite is a gap */
     size_t n;
     enum ld_mark mark;

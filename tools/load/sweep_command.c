@@ -271,7 +271,8 @@ int ld_sweep_main(int argc, char **argv)
     struct ld_sweep *s = malloc(sizeof(*s));
     int status = LD_EXIT_USAGE;
     if (!s || !o.command || !parse(&o, argc, argv, &problem)) {
-        fprintf(stderr, "portcullis-load sweep: %s\n", s && o.command ? problem.text : "out of memory");
+        fprintf(stderr, "portcullis-load sweep: %s\n",
+                s && o.command ? problem.text : "out of memory");
     } else if (o.help) {
         print_help(stdout);
         status = LD_EXIT_OK;

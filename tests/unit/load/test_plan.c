@@ -152,6 +152,7 @@ static void what_lies_beyond_the_points_is_named(void **state)
     (void)state;
     struct ld_plan_ask a = usual("p95<2ms");
     a.entries[LD_TABLE_REVOKED] = 100e6;
+    a.target_per_s = 20e6;
     a.load_max = 0.95;
     assert_true(ld_plan_make(&a, &points, &plan, &problem));
     assert_true(warned("revoked-beyond-measured"));
