@@ -140,6 +140,16 @@ static int64_t phase_end_ns(const struct source *src)
     return src->start_ns + src->place.warmup_ns + (int64_t)(part * (double)src->place.duration_ns);
 }
 
+/* Threads take turns, so that the whole is evenly paced; what does not change keeps its pace. */
+static void pace(struct source *src, unsigned request, double per_s, int64_t now_ns)
+{
+    const double turn = (0.5 + src->place.thread) / src->place.threads;
+    if (per_s == src->per_s[request] && src->paced_ns[request] != 0)
+        return;
+    src->per_s[request] = per_s;
+    src->paced_ns[request] = per_s > 0 ? now_ns + (int64_t)(1e9 / per_s * turn) : INT64_MAX;
+}
+
 static void begin_phase(struct source *src, unsigned phase, int64_t now_ns)
 {
     const struct ld_workload *w = src->s->w;
@@ -149,12 +159,7 @@ static void begin_phase(struct source *src, unsigned phase, int64_t now_ns)
     for (unsigned i = 0; i < w->request_count; i++) {
         sum += weight_in(src, i);
         src->weight_up_to[i] = sum;
-        src->per_s[i] = per_s_in(src, i) / src->place.threads;
-        /* Threads take turns, so that the whole is evenly paced. */
-        src->paced_ns[i] = src->per_s[i] > 0
-                               ? now_ns + (int64_t)(1e9 / src->per_s[i] * (src->place.thread + 1) /
-                                                    src->place.threads)
-                               : INT64_MAX;
+        pace(src, i, per_s_in(src, i) / src->place.threads, now_ns);
     }
 }
 
