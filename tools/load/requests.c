@@ -35,7 +35,7 @@ struct requests {
     size_t map_bytes;
     bool is_head;
     uint64_t counter_start;
-    atomic_ullong counted; /* by sources that were closed */
+    atomic_ullong next_counter; /* beyond every number that closed sources used */
 };
 
 struct requests_source {
@@ -143,7 +143,10 @@ static enum ld_next next(struct ld_source *source, unsigned conn, int64_t now_ns
 static void close_source(struct ld_source *source)
 {
     struct requests_source *s = (struct requests_source *)source;
-    atomic_fetch_add(&s->requests->counted, s->counted);
+    atomic_ullong *next = &s->requests->next_counter;
+    unsigned long long seen = atomic_load(next), mine = s->counter - s->counter_step + 1;
+    while (s->counted && seen < mine && !atomic_compare_exchange_weak(next, &seen, mine))
+        ;
     free(s->next_item);
     free(s->scratch);
     free(s);
@@ -183,8 +186,7 @@ static struct ld_source *open_source(struct ld_supply *supply, const struct ld_p
 static json_t *describe(struct ld_supply *supply)
 {
     struct requests *r = (struct requests *)supply;
-    const uint64_t counted = atomic_load(&r->counted);
-    json_int_t next_counter = (json_int_t)(r->counter_start + counted);
+    const json_int_t next_counter = (json_int_t)atomic_load(&r->next_counter);
     return json_pack("{s:s, s:I, s:I}", "name", supply->name, "requests", (json_int_t)r->item_count,
                      "next_counter", next_counter);
 }
@@ -432,6 +434,7 @@ struct ld_supply *ld_requests_open(const struct ld_options *o, struct ld_problem
     }
     r->class = (struct ld_class){.name = "request", .help = "every request", .in_total = true};
     r->counter_start = o->counter;
+    atomic_init(&r->next_counter, o->counter);
     r->supply = (struct ld_supply){.ops = &supply_ops,
                                    .name = o->requests_file ? "requests" : "plain",
                                    .classes = &r->class,
