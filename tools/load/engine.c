@@ -34,7 +34,8 @@ static void on_wrong(void *arg, bool allow, const char *class, const char *why)
 {
     struct ld_engine *e = arg;
     pthread_mutex_lock(&e->lock);
-    if (e->why_count < LD_WHYS_MAX) {
+    /* The last place is kept for a wrong allow: it must not drown in others. */
+    if (e->why_count + !allow < LD_WHYS_MAX) {
         const char *kind = allow ? "WRONG ALLOW" : "wrong answer";
         if (asprintf(&e->whys[e->why_count], "%s (%s): %s", kind, class, why) >= 0)
             fprintf(stderr, "portcullis-load: %s\n", e->whys[e->why_count++]);
@@ -182,13 +183,21 @@ void ld_engine_start(struct ld_engine *e, int64_t measure_start_ns)
 
 bool ld_engine_collect(struct ld_engine *e, struct ld_tally *into)
 {
-    for (unsigned i = 0; i < e->thread_count; i++)
-        if (!atomic_load_explicit(&e->threads[i].loop.ready, memory_order_acquire))
+    bool any_measured = false;
+    for (unsigned i = 0; i < e->thread_count; i++) {
+        const struct ld_tally *t =
+            atomic_load_explicit(&e->threads[i].loop.ready, memory_order_acquire);
+        if (!t)
             return false;
+        any_measured |= !t->warmup;
+    }
     for (unsigned i = 0; i < e->thread_count; i++) {
         struct ld_loop *l = &e->threads[i].loop;
         struct ld_tally *t = atomic_load_explicit(&l->ready, memory_order_acquire);
-        ld_tally_merge(into, t);
+        /* A thread may be an interval ahead of another if main was late: what was measured is not
+         * thrown away with the other's warm-up. */
+        if (!t->warmup || !any_measured)
+            ld_tally_merge(into, t);
         ld_tally_reset(t);
         atomic_store_explicit(&l->ready, NULL, memory_order_relaxed);
         atomic_store_explicit(&l->spare, t, memory_order_release); /* L3: after ready is empty */
@@ -221,12 +230,16 @@ bool ld_engine_finish(struct ld_engine *e, struct ld_tally *into, struct ld_tall
     return true;
 }
 
-uint64_t ld_engine_answered_ever(const struct ld_engine *e)
+struct ld_engine_totals ld_engine_totals(const struct ld_engine *e)
 {
-    uint64_t n = 0;
-    for (unsigned i = 0; i < e->thread_count; i++)
-        n += e->threads[i].loop.answered_ever;
-    return n;
+    struct ld_engine_totals t = {0};
+    for (unsigned i = 0; i < e->thread_count; i++) {
+        const struct ld_loop *l = &e->threads[i].loop;
+        t.answered += l->answered_ever;
+        t.wrong += l->wrong_ever;
+        t.wrong_allows += l->wrong_allows_ever;
+    }
+    return t;
 }
 
 bool ld_engine_interrupted(const struct ld_engine *e)

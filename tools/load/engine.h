@@ -20,6 +20,11 @@ struct ld_engine_setup {
     atomic_bool *stop; /* set by whoever wants the run to end early */
 };
 
+/* Of the whole run, warm-up and drain included. */
+struct ld_engine_totals {
+    uint64_t answered, wrong, wrong_allows;
+};
+
 /* Returns with all connections made. NULL: problem. */
 struct ld_engine *ld_engine_open(const struct ld_engine_setup *, struct ld_problem *);
 /* The warm-up begins now on all threads; measuring at measure_start_ns. */
@@ -31,7 +36,7 @@ bool ld_engine_ended(struct ld_engine *); /* all threads are past their drain */
 bool ld_engine_finish(struct ld_engine *, struct ld_tally *into, struct ld_tally *drain,
                       struct ld_problem *);
 /* After finish. */
-uint64_t ld_engine_answered_ever(const struct ld_engine *);
+struct ld_engine_totals ld_engine_totals(const struct ld_engine *);
 bool ld_engine_interrupted(const struct ld_engine *);
 /* The texts go to the caller. */
 void ld_engine_take_whys(struct ld_engine *, char *whys[LD_WHYS_MAX]);

@@ -82,7 +82,8 @@ struct ld_loop {
     uint32_t level_first[LD_LEVELS], level_last[LD_LEVELS];
     struct ld_tally *active;       /* L3 */
     struct ld_tally *last, *drain; /* read by main once the thread has ended */
-    uint64_t answered_ever;        /* warm-up and drain included */
+    /* Warm-up and drain included: an answer is checked at any time. */
+    uint64_t answered_ever, wrong_ever, wrong_allows_ever;
     bool interrupted;
     struct ld_problem problem;
     /* Shared. */

@@ -98,7 +98,7 @@ struct ld_report {
     uint64_t unanswered; /* sent, no answer at the end; in `latency` by their age */
     uint64_t skipped;    /* open loop: arrivals the source had no request for */
     uint64_t errors[LD_FAILURES];         /* by ld_failure; LD_FAIL_END stays 0 */
-    uint64_t wrong_answers, wrong_allows; /* wrong_allows are among the wrong_answers */
+    uint64_t wrong_answers, wrong_allows; /* of all_requests; allows are among the answers */
     uint64_t reconnects;                  /* connections made after the first ones */
     uint64_t bytes_sent, bytes_received;
     double generator_cpu_s;  /* of this process, measured part */

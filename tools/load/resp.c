@@ -65,7 +65,7 @@ static enum ld_parse scan_element(struct ld_parser *s, const uint8_t *p, size_t 
     if (!nl)
         return here >= LD_LINE_MAX ? LD_PARSE_BAD : LD_PARSE_MORE;
     const size_t line = (size_t)(nl + 1 - at);
-    if (line < 3 || nl[-1] != '\r' || !strchr("+-:$*", *at))
+    if (line < 3 || nl[-1] != '\r' || !*at || !strchr("+-:$*", *at)) /* strchr() finds NUL, too */
         return LD_PARSE_BAD;
     if (*at != '+' && *at != '-' && !parse_number(at + 1, line - 3, &number))
         return LD_PARSE_BAD;

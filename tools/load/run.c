@@ -359,15 +359,16 @@ static void report_classes(struct running *r)
 static void report_counts(struct running *r)
 {
     const struct ld_tally *sum = r->sum, *late = r->drain;
+    const struct ld_engine_totals totals = ld_engine_totals(r->engine);
     struct ld_report *report = r->report;
     report->duration_s = (double)(sum->end_ns - sum->begin_ns) / 1e9;
     report->requests = sum->answered_in_total;
-    report->all_requests = ld_engine_answered_ever(r->engine);
+    report->all_requests = totals.answered;
     report->rate_per_s = report->duration_s > 0 ? (double)report->requests / report->duration_s : 0;
     for (int i = 0; i < LD_FAIL_END; i++)
         report->errors[i] = sum->errors[i] + late->errors[i];
-    report->wrong_answers = sum->wrong + late->wrong;
-    report->wrong_allows = sum->wrong_allows + late->wrong_allows;
+    report->wrong_answers = totals.wrong; /* the warm-up's too: wrong is wrong */
+    report->wrong_allows = totals.wrong_allows;
     report->unsent = late->unsent;
     report->unanswered = late->unanswered;
     report->skipped = sum->skipped;

@@ -159,6 +159,15 @@ void ld_loop_flush(struct ld_loop *l)
 
 /* --- connections ---------------------------------------------------------------------------- */
 
+/* No answer in time: an error, and in the percentiles with the least its answer would have taken.
+ * Left out, a server that answers half of the requests at once and the others never would look
+ * fast. */
+static void record_timeout(struct ld_loop *l, const struct ld_pending *p)
+{
+    const int64_t age_ns = l->now_ns - p->due_ns;
+    ld_hdr_record(&l->active->classes[p->class].latency, pc_max_i64(age_ns, l->plan->timeout_ns));
+}
+
 static void count_failure(struct ld_loop *l, uint8_t class, enum ld_failure failure)
 {
     if (failure == LD_FAIL_END)
@@ -175,6 +184,8 @@ void ld_loop_fail_pending(struct ld_loop *l, struct ld_conn *c, enum ld_failure 
         ld_conn_pop(c);
         l->outstanding--;
         count_failure(l, p.class, failure);
+        if (failure == LD_FAIL_TIMEOUT)
+            record_timeout(l, &p);
         if (ops->failed)
             ops->failed(l->source, ld_loop_index(l, c), p.class, p.cookie, failure);
     }
@@ -279,6 +290,8 @@ static void judge(struct ld_loop *l, struct ld_conn *c, const struct ld_pending 
         l->source->ops->answered(l->source, ld_loop_index(l, c), p->class, p->cookie, a, why);
     if (PC_LIKELY(verdict == LD_RIGHT))
         return;
+    l->wrong_ever++;
+    l->wrong_allows_ever += verdict == LD_WRONG_ALLOW;
     l->active->wrong++;
     class->wrong++;
     l->active->wrong_allows += verdict == LD_WRONG_ALLOW;
@@ -315,13 +328,17 @@ static bool take_bytes(struct ld_loop *l, struct ld_conn *c, const uint8_t *p, s
     while (n) {
         struct ld_answer a;
         size_t used = 0;
-        const bool no_body = c->in_flight && ld_conn_oldest(c)->no_body;
-        const enum ld_parse done = protocol->parse(&c->parser, p, n, no_body, &used, &a);
+        /* Bytes nobody asked for are no answer, not even the beginning of one: kept, they would
+         * become the front of the next request's answer, and every later one that of its neighbour.
+         */
+        const bool asked = c->in_flight > 0;
+        const bool no_body = asked && ld_conn_oldest(c)->no_body;
+        const enum ld_parse done =
+            asked ? protocol->parse(&c->parser, p, n, no_body, &used, &a) : LD_PARSE_BAD;
         if (done == LD_PARSE_MORE)
             return true;
-        /* An answer nobody asked for is no answer either. */
-        if (done == LD_PARSE_BAD || c->in_flight == 0) {
-            l->active->errors[LD_FAIL_MALFORMED] += c->in_flight == 0;
+        if (done == LD_PARSE_BAD) {
+            l->active->errors[LD_FAIL_MALFORMED] += !asked;
             ld_loop_drop(l, c, LD_FAIL_MALFORMED);
             return false;
         }
