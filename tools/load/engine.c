@@ -88,7 +88,7 @@ static void prepare(struct ld_engine *e, unsigned i)
                                  .idle = part_of(idle, i, n),
                                  .all_connections = s->connections,
                                  .all_idle = idle,
-                                 .seed = s->seed * UINT64_C(0x9e3779b97f4a7c15) + i,
+                                 .seed = ld_schedule_seed(s->seed, i),
                                  .warmup_ns = s->plan.warmup_ns,
                                  .duration_ns = s->plan.duration_ns};
     for (unsigned k = 0; k < i; k++)

@@ -13,6 +13,14 @@ static uint64_t random_next(uint64_t *state)
     return z ^ (z >> 31);
 }
 
+/* Mixed twice: draws step through one long cycle, and a seed that is only multiplied or added to
+ * would begin a step beside its neighbour, whose arrivals it would then repeat, moved by one. */
+uint64_t ld_schedule_seed(uint64_t seed, unsigned thread)
+{
+    uint64_t state = random_next(&seed) + thread;
+    return random_next(&state);
+}
+
 double ld_schedule_uniform(uint64_t *state)
 {
     return ((double)(random_next(state) >> 11) + 1.0) / 9007199254740992.0;

@@ -42,6 +42,9 @@ void ld_schedule_begin(struct ld_schedule *, int64_t start_ns, int64_t horizon_n
 /* Goes on to the arrival after next_ns. */
 void ld_schedule_pop(struct ld_schedule *);
 
+/* What a thread draws from: independent of other threads' and of other seeds'. */
+uint64_t ld_schedule_seed(uint64_t seed, unsigned thread);
+
 /* A uniform draw in (0, 1]. */
 double ld_schedule_uniform(uint64_t *state);
 

@@ -16,6 +16,7 @@
 
 #include "base/clock.h"
 #include "load/run.h"
+#include "load/schedule.h"
 
 #define OK_ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 #define NO_ANSWER "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"
@@ -172,12 +173,34 @@ static void a_wrong_answer_in_the_warm_up_counts(void **state)
     ld_report_free(&report);
 }
 
+/* --- what is random ------------------------------------------------------------------------- */
+
+static void neighbouring_seeds_share_no_arrivals(void **state)
+{
+    enum { DRAWS = 1000 };
+    uint64_t first = ld_schedule_seed(1, 0);
+    double draws[DRAWS];
+    (void)state;
+    for (int i = 0; i < DRAWS; i++)
+        draws[i] = ld_schedule_uniform(&first);
+    for (uint64_t seed = 1; seed < 4; seed++)
+        for (unsigned thread = seed == 1; thread < 3; thread++) {
+            uint64_t other = ld_schedule_seed(seed, thread);
+            for (int i = 0; i < DRAWS; i++) {
+                const double draw = ld_schedule_uniform(&other);
+                for (int k = 0; k < DRAWS; k++)
+                    assert_true(draw != draws[k]);
+            }
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_front_of_an_answer_nobody_asked_for_is_malformed),
         cmocka_unit_test(requests_that_time_out_are_in_the_percentiles),
         cmocka_unit_test(a_wrong_answer_in_the_warm_up_counts),
+        cmocka_unit_test(neighbouring_seeds_share_no_arrivals),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
