@@ -8,6 +8,7 @@ import os
 import page
 import targets
 
+FORMAT = "perf-compare/1"
 TEXT, JSON, HTML = "compare.txt", "compare.json", "compare.html"
 
 
@@ -18,9 +19,9 @@ def number(value):
 
 
 class Book:
-    def __init__(self, directory, quick, facts):
-        """facts: what is the same for all sections (machine, versions)."""
-        self.directory, self.quick = directory, quick
+    def __init__(self, directory, quick, order, facts):
+        """order: of the sections; facts: what is the same for all of them (machine, versions)."""
+        self.directory, self.quick, self.order = directory, quick, order
         self.document = self.read()
         self.document.update(facts)
         self.section, self.current = None, None
@@ -31,8 +32,7 @@ class Book:
                 found = json.load(f)
         except (OSError, ValueError):
             found = {}
-        found.setdefault("sections", {})
-        return found
+        return found if found.get("format") == FORMAT else {"format": FORMAT, "sections": {}}
 
     # --- filling ---------------------------------------------------------------------------
 
@@ -46,7 +46,8 @@ class Book:
         if missing:
             raise RuntimeError(f"{self.section}: not measured: {', '.join(sorted(missing))}")
         self.current.update(facts)
-        self.document["sections"][self.section] = self.current
+        found = {**self.document["sections"], self.section: self.current}
+        self.document["sections"] = {name: found[name] for name in self.order if name in found}
         self.write()
 
     def add(self, row):
@@ -65,10 +66,10 @@ class Book:
         self.add({"target": key, "what": what, "value": value, "unit": unit, "range": spread, "note": note,
                   "comparison": comparison, "limit": limit, "ok": ok})
 
-    def group(self, title, results):
-        """Contestants of one comparison."""
+    def group(self, title, results, figures=("cpu_us", "rate")):
+        """Contestants of one comparison; figures: what the page draws."""
         print("  " + title)
-        group = {"title": title, "contestants": {}}
+        group = {"title": title, "figures": figures, "contestants": {}}
         for name, r in results.items():
             kept = {k: v for k, v in r.items() if k != "runs"}
             group["contestants"][name] = {**kept, "runs": len(r["runs"])}
@@ -81,6 +82,12 @@ class Book:
         """The rows of the table, in its order: those measured so far."""
         found = {r["target"]: r for s in self.document["sections"].values() for r in s["rows"] if "target" in r}
         return [found[key] for key in targets.TARGETS if key in found]
+
+    def table(self):
+        """Of the targets, with what is not measured yet."""
+        found = {r["target"]: r for r in self.judged()}
+        return ["  " + (line_of(found[key]) if key in found else f"{target[1]:<74} not measured: --only {target[0]}")
+                for key, target in targets.TARGETS.items()]
 
     def write(self):
         os.makedirs(self.directory, exist_ok=True)
@@ -95,7 +102,7 @@ class Book:
         d = self.document
         lines = [" · ".join(str(v) for v in d["machine"].values()), "; ".join(f"{k} {v}" for k, v in d["versions"].items()),
                  "", "Targets", ""]
-        lines += ["  " + line_of(r) for r in self.judged()]
+        lines += self.table()
         for name, section in d["sections"].items():
             lines += ["", f"{name}: {section['when']}, commit {section['commit']}, {section['command']};"
                           f" {section['runs']} runs, {section['set_aside']} set aside (CPUs far apart)"]

@@ -22,7 +22,7 @@ svg { width: 100%; height: auto; display: block } svg text { font: 13px system-u
 svg .soft { fill: var(--soft) } .bar-ours { fill: var(--ours) } .bar-bare { fill: var(--bare) }
 .bar-other { fill: var(--other) } .range { stroke: var(--ink); stroke-width: 1.5 }
 """
-NAME_PX, BAR_PX, VALUE_PX, GAP_PX, ROW_PX = 310, 250, 130, 20, 24
+NAME_PX, BAR_PX, VALUE_PX, GAP_PX, ROW_PX = 310, 230, 150, 20, 24
 WIDTH_PX = NAME_PX + 2 * (BAR_PX + VALUE_PX) + GAP_PX
 
 
@@ -53,20 +53,24 @@ def bar(name, x, y, value, spread, most, label):
             f'<text x="{max(at(value), high) + 8:.1f}" y="{middle + 5}">{esc(label)}</text>')
 
 
-def chart(contestants):
-    """CPU time on the left, rate on the right; shorter is better there, longer here."""
-    out, right = [], NAME_PX + BAR_PX + VALUE_PX + GAP_PX
-    most = {k: max(r[k + "_range"][1] for r in contestants.values()) or 1 for k in ("cpu_us", "rate")}
-    height = ROW_PX * (len(contestants) + 1)
-    out.append(f'<text class="soft" x="{NAME_PX}" y="15">server CPU, µs per request</text>'
-               f'<text class="soft" x="{right}" y="15">requests per second</text>')
-    for i, (name, r) in enumerate(contestants.items()):
-        y = ROW_PX * (i + 1)
-        beside = f" + {r['beside_us']:.2f}" if r["beside_us"] else ""
-        out.append(f'<text x="0" y="{y + 15}">{esc(name)}</text>')
-        out.append(bar(name, NAME_PX, y, r["cpu_us"], r["cpu_us_range"], most["cpu_us"], number(r["cpu_us"]) + beside))
-        out.append(bar(name, right, y, r["rate"], r["rate_range"], most["rate"], rate(r["rate"])))
-    return (f'<svg viewBox="0 0 {WIDTH_PX} {height}" role="img" aria-label="CPU time and rate of each contestant">'
+FIGURES = {"cpu_us": ("server CPU, µs per request", number), "rate": ("requests per second", rate),
+           "p50_us": ("p50, µs, from when the request was due", number),
+           "p99_us": ("p99, µs, from when the request was due", number)}
+
+
+def chart(contestants, figures):
+    """Two figures side by side, one row for each contestant."""
+    out, height = [], ROW_PX * (len(contestants) + 1)
+    for column, key in enumerate(figures):
+        x = NAME_PX + column * (BAR_PX + VALUE_PX + GAP_PX)
+        title, show = FIGURES[key]
+        most = max(r[key + "_range"][1] for r in contestants.values()) or 1
+        out.append(f'<text class="soft" x="{x}" y="15">{esc(title)}</text>')
+        for i, (name, r) in enumerate(contestants.items()):
+            beside = f" + {number(r['beside_us'])} beside" if key == "cpu_us" and r["beside_us"] else ""
+            out.append(bar(name, x, ROW_PX * (i + 1), r[key], r[key + "_range"], most, show(r[key]) + beside))
+    out += [f'<text x="0" y="{ROW_PX * (i + 1) + 15}">{esc(name)}</text>' for i, name in enumerate(contestants)]
+    return (f'<svg viewBox="0 0 {WIDTH_PX} {height}" role="img" aria-label="two figures of each contestant">'
             + "".join(out) + "</svg>")
 
 
@@ -85,7 +89,7 @@ def rows_table(rows):
 def section_part(name, section):
     out = [f"<h2>{esc(name)}</h2><p>{esc(section['about'])}</p>"]
     for group in section["groups"]:
-        out.append(f"<h3>{esc(group['title'])}</h3>{chart(group['contestants'])}")
+        out.append(f"<h3>{esc(group['title'])}</h3>{chart(group['contestants'], group['figures'])}")
     if section["rows"]:
         out.append(rows_table(section["rows"]))
     out.append(f"<p>{esc(section['when'])}, commit {esc(section['commit'])}, <code>{esc(section['command'])}</code>;"

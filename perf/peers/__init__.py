@@ -14,6 +14,7 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 VERSION_COMMANDS = {
     "nginx": ["nginx", "-v"], "haproxy": ["haproxy", "-v"], "redis": ["redis-server", "--version"],
     "memcached": ["memcached", "--version"],
+    "nginx's Lua module": ["dpkg-query", "-W", "-f", "${Version}", "libnginx-mod-http-lua"],
 }
 
 
@@ -29,9 +30,9 @@ def write(path, text):
     return path
 
 
-def versions():
-    found = {}
-    for name, command in VERSION_COMMANDS.items():
+def versions(bin_dir):
+    found, ours = {}, {"Portcullis": [os.path.join(bin_dir, "portcullis-edge"), "--version"]}
+    for name, command in {**ours, **VERSION_COMMANDS}.items():
         try:
             done = subprocess.run(command, check=True, capture_output=True, text=True)
         except (OSError, subprocess.CalledProcessError):

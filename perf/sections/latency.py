@@ -26,7 +26,8 @@ def open_loop(bench: Bench):
         found = bench.compare(f"Open loop, Poisson arrivals, {rate:,}/s: {share} % of that", [
             Contestant(FULL_DECISION, [ours.peer], requests.auth(), load),
             Contestant(URING, [bare], requests.auth(), load), Contestant(NGINX, [other], requests.application(), load),
-            Contestant("redis-server EXISTS", [cache], requests.exists(), bench.resp_load(1, rate=rate))])
+            Contestant("redis-server EXISTS", [cache], requests.exists(), bench.resp_load(1, rate=rate))],
+            figures=("p50_us", "p99_us"))
         for quantile in ("p50", "p99"):
             for key, name in ((f"open.{share}.{quantile}", URING), (f"open.{share}.nginx.{quantile}", NGINX)):
                 bench.book.judge(key, *ratio(found, FULL_DECISION, name, quantile + "_us"))

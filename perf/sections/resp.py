@@ -60,7 +60,7 @@ def set_ex(bench: Bench):
 
 def throttle(bench: Bench):
     rig, requests = bench.rig, bench.requests
-    server = Portcullis(rig, "portcullis-throttle", more={"resp": {"throttle_keys": 4 << 20}})
+    server = Portcullis(rig, "portcullis-throttle", more={"resp": {"throttle_keys": bench.size["throttle_keys"]}})
     peer, other = server.start(), redis.start(rig)
     script = redis.load_script(other.port, "gcra.redis.lua")
     for depth in (1, 16):
