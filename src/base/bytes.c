@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
+#include "base/json_run.h"
+
 static uint8_t lower(uint8_t c)
 {
     return c >= 'A' && c <= 'Z' ? (uint8_t)(c | 0x20) : c;
@@ -215,10 +217,7 @@ void pc_buf_json(struct pc_buf *b, struct pc_bytes s)
 {
     size_t i = 0;
     while (i < s.n) {
-        size_t run = i;
-        while (run < s.n && s.p[run] >= 0x20 && s.p[run] < 0x7f && s.p[run] != '"' &&
-               s.p[run] != '\\')
-            run++;
+        size_t run = (size_t)(pc_json_run(s.p + i, s.p + s.n) - s.p);
         pc_buf_put(b, s.p + i, run - i);
         i = run;
         if (i == s.n)

@@ -15,6 +15,8 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/json_run.h"
+
 struct parser {
     const uint8_t *text;
     uint32_t n, at;
@@ -36,11 +38,11 @@ static int refuse(struct parser *p, const char *what)
     return refuse_at(p, PC_E_SYNTAX, p->at, p->at < p->n ? what : "the text ends too early");
 }
 
-static void skip_space(struct parser *p)
+static inline void skip_space(struct parser *p)
 {
     while (p->at < p->n) {
         uint8_t c = p->text[p->at];
-        if (c != ' ' && c != '\n' && c != '\r' && c != '\t')
+        if (PC_LIKELY(c > ' ') || (c != ' ' && c != '\n' && c != '\r' && c != '\t'))
             return;
         p->at++;
     }
@@ -134,17 +136,6 @@ static int scan_escape(struct parser *p)
     return 0;
 }
 
-/* Eight bytes at once: whether none is a quote, a backslash, a control byte or above ASCII. Each
- * term can only raise false alarms for bytes above ASCII, which the last term catches anyway. */
-static bool plain_word(const uint8_t *s)
-{
-    const uint64_t ones = 0x0101010101010101, highs = ones << 7;
-    uint64_t w;
-    memcpy(&w, s, 8);
-    uint64_t quote = w ^ ones * '"', slash = w ^ ones * '\\';
-    return !(((quote - ones) | (slash - ones) | (w - ones * 0x20) | w) & highs);
-}
-
 /* At the opening quote: adds the token and steps over the string. */
 static int scan_string(struct parser *p)
 {
@@ -152,8 +143,7 @@ static int scan_string(struct parser *p)
     bool escaped = false;
     int rc = 0;
     while (rc == 0) {
-        while (p->n - p->at >= 8 && plain_word(p->text + p->at))
-            p->at += 8;
+        p->at = (uint32_t)(pc_json_run(p->text + p->at, p->text + p->n) - p->text);
         if (p->at == p->n)
             return refuse(p, NULL);
         uint8_t c = p->text[p->at];
@@ -225,6 +215,11 @@ static uint32_t hash_name(const uint8_t *text, const struct pc_json_token *t)
     const uint8_t *s = text + t->start, *end = s + t->n;
     uint32_t h = 2166136261u;
     uint8_t c[4];
+    if (PC_LIKELY(!t->escaped)) {
+        for (; s < end; s++)
+            h = (h ^ *s) * 16777619u;
+        return h;
+    }
     while (s < end) {
         unsigned n = unescape(&s, c);
         for (unsigned i = 0; i < n; i++)
@@ -526,6 +521,9 @@ bool pc_json_equals_bytes(const struct pc_json *doc, const struct pc_json_token 
 
 bool pc_json_equals(const struct pc_json *doc, const struct pc_json_token *t, const char *s)
 {
+    /* Tables of names are tried one after another: most differ in the first byte. */
+    if (t && !t->escaped && t->n && doc->text.p[t->start] != (uint8_t)s[0])
+        return false;
     return pc_json_equals_bytes(doc, t, pc_bytes_str(s));
 }
 

@@ -21,6 +21,7 @@ struct asked {
     struct pc_question q;
     struct pc_asked_limit limits[PC_ASKED_LIMITS_MAX];
     struct pc_bytes flags[PC_ASKED_FLAGS_MAX];
+    const struct pc_flag *found[PC_ASKED_FLAGS_MAX]; /* of the view; NULL: there is none */
     unsigned flag_n;
     const struct pc_json *doc;
     const struct pc_json_token *headers;
@@ -282,6 +283,14 @@ static bool is_asked(const struct asked *a, struct pc_bytes flag)
     return false;
 }
 
+PC_COLD static int refuse_flag(struct asked *a, struct pc_bytes key)
+{
+    struct pc_why why = {{0}};
+    if (pc_flag_key_check(key, &why) == 0)
+        return 0; /* there could be such a flag */
+    return refuse(a, "FLAG_KEY_INVALID", "flags[]: %.200s", why.text);
+}
+
 static int read_flags(struct asked *a, const struct pc_json_token *value)
 {
     struct pc_bytes key;
@@ -291,14 +300,16 @@ static int read_flags(struct asked *a, const struct pc_json_token *value)
         return refuse(a, "BAD_REQUEST", "flags: at most %d", PC_ASKED_FLAGS_MAX);
     PC_JSON_FOREACH(a->doc, value, each)
     {
-        struct pc_why why = {{0}};
         int rc = read_text(a, each, "flags[]", &key);
         if (rc < 0)
             return rc;
-        if (pc_flag_key_check(key, &why) < 0)
-            return refuse(a, "FLAG_KEY_INVALID", "flags[]: %.200s", why.text);
-        if (!is_asked(a, key))
-            a->flags[a->flag_n++] = key;
+        const struct pc_flag *flag = pc_flags_find(a->q.view->flags, key);
+        if (!flag && (rc = refuse_flag(a, key)) < 0)
+            return rc;
+        if (is_asked(a, key))
+            continue;
+        a->flags[a->flag_n] = key;
+        a->found[a->flag_n++] = flag;
     }
     return 0;
 }
@@ -416,7 +427,7 @@ static void put_flags(struct pc_buf *b, const struct asked *a, const struct pc_d
     put_name(b, "flags");
     pc_buf_char(b, '{');
     for (unsigned i = 0; i < a->flag_n; i++) {
-        const struct pc_flag *flag = pc_flags_find(flags, a->flags[i]);
+        const struct pc_flag *flag = a->found[i];
         if (!first)
             pc_buf_char(b, ',');
         first = false;
@@ -464,8 +475,10 @@ static void put_outcome(struct pc_buf *b, const struct pc_decision *d)
 {
     const struct pc_decision_code_info *info =
         pc_decision_code_info(d->allow ? PC_DECISION_OK : d->code);
-    pc_buf_fmt(b, "{\"allow\":%s,\"code\":\"%s\",\"status\":%u", d->allow ? "true" : "false",
-               info->code, info->status);
+    pc_buf_str(b, d->allow ? "{\"allow\":true,\"code\":\"" : "{\"allow\":false,\"code\":\"");
+    pc_buf_str(b, info->code);
+    pc_buf_lit(b, "\",\"status\":");
+    pc_buf_u64(b, info->status);
 }
 
 static void put_answer(struct pc_buf *b, const struct asked *a, const struct pc_decision *d)
