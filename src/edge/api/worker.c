@@ -263,6 +263,8 @@ struct pc_ip pc_conn_ip(const struct pc_conn *c)
 
 bool pc_conn_is_local(const struct pc_conn *c)
 {
+    if (PC_LIKELY(c->peer.family == PC_PEER_V4)) /* 127/8, as below */
+        return c->peer.ip[0] == 127 && !c->peer.unvouched;
     struct pc_ip ip = pc_conn_ip(c);
     return !c->peer.unvouched && (c->peer.family == PC_PEER_UNIX || pc_ip_is_loopback(&ip));
 }

@@ -220,7 +220,8 @@ static uint32_t find_entry(const struct pc_routes *r, const struct pc_route_buck
 static uint32_t method_bit(const struct pc_routes *r, struct pc_bytes method)
 {
     for (uint32_t i = 0; i < r->method_n; i++)
-        if (pc_bytes_eq_nocase(pc_bytes_of(r->texts + r->methods[i].off, r->methods[i].n), method))
+        if (r->methods[i].n == method.n &&
+            pc_bytes_eq_nocase(pc_bytes_of(r->texts + r->methods[i].off, method.n), method))
             return 1u << i;
     return 0;
 }
@@ -245,7 +246,8 @@ uint32_t pc_routes_find(const struct pc_routes *r, const struct pc_route_request
     probe.listener = 1u << request->listener;
     probe.host_hash = probe.host_n = 0;
     probe.method = r->needs & PC_ROUTE_NEEDS_METHOD ? method_bit(r, request->method) : 0;
-    probe.is_head = r->get_bit && pc_bytes_eq_nocase(request->method, PC_LIT("HEAD"));
+    probe.is_head =
+        r->get_bit && request->method.n == 4 && pc_bytes_eq_nocase(request->method, PC_LIT("HEAD"));
     if (r->needs & PC_ROUTE_NEEDS_HOST)
         fold_host(request->host, &probe);
     if (r->needs & PC_ROUTE_NEEDS_PATH)

@@ -96,20 +96,23 @@ static inline const uint8_t *pc_scan_text_exact(const uint8_t *p, const uint8_t 
     return p;
 }
 
-/* A byte is a tchar if the bit of its high nibble is set in the row of its low nibble; bytes from
- * 0x80 find an empty bit set. */
+/* A bit per byte that is not of a class. It is if the bit of its high nibble is set in the row of
+ * its low nibble; bytes from 0x80 find an empty bit set. */
+static inline int pc_scan_outside(__m128i x, __m128i by_low)
+{
+    const __m128i by_high = _mm_setr_epi8(0, 0, 1, 2, 4, 8, 16, 32, 0, 0, 0, 0, 0, 0, 0, 0);
+    const __m128i nibble = _mm_set1_epi8(15);
+    __m128i row = _mm_shuffle_epi8(by_low, _mm_and_si128(x, nibble));
+    __m128i bit = _mm_shuffle_epi8(by_high, _mm_and_si128(_mm_srli_epi16(x, 4), nibble));
+    return _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_and_si128(row, bit), _mm_setzero_si128()));
+}
+
 static inline const uint8_t *pc_scan_token(const uint8_t *p, const uint8_t *end)
 {
     const __m128i by_low = _mm_setr_epi8(0x3a, 0x3f, 0x3e, 0x3f, 0x3f, 0x3f, 0x3f, 0x3f, 0x3e, 0x3e,
                                          0x3d, 0x15, 0x34, 0x15, 0x3d, 0x1c);
-    const __m128i by_high = _mm_setr_epi8(0, 0, 1, 2, 4, 8, 16, 32, 0, 0, 0, 0, 0, 0, 0, 0);
-    const __m128i nibble = _mm_set1_epi8(15);
     for (; end - p >= 16; p += 16) {
-        __m128i x = _mm_loadu_si128((const void *)p);
-        __m128i row = _mm_shuffle_epi8(by_low, _mm_and_si128(x, nibble));
-        __m128i bit = _mm_shuffle_epi8(by_high, _mm_and_si128(_mm_srli_epi16(x, 4), nibble));
-        __m128i bad = _mm_cmpeq_epi8(_mm_and_si128(row, bit), _mm_setzero_si128());
-        int stops = _mm_movemask_epi8(bad);
+        int stops = pc_scan_outside(_mm_loadu_si128((const void *)p), by_low);
         if (stops)
             return p + __builtin_ctz((unsigned)stops);
     }

@@ -277,9 +277,33 @@ static bool is_port(const uint8_t *p, const uint8_t *end)
     return true; /* RFC 3986 allows "host:" */
 }
 
+/* Whether s is a host's name and nothing else; of fewer than eight bytes nothing is said. The last
+ * bytes are looked at once more. */
+static bool is_name(struct pc_bytes s)
+{
+#if PC_CHARS_SSE
+    const __m128i by_low = _mm_setr_epi8(0x2a, 0x3e, 0x3e, 0x3e, 0x3e, 0x3e, 0x3e, 0x3e, 0x3e, 0x3e,
+                                         0x3c, 0x14, 0x14, 0x15, 0x35, 0x1c);
+    const uint8_t *p = s.p, *last = s.p + s.n;
+    if (s.n < 8)
+        return false;
+    if (s.n < 16)
+        return !pc_scan_outside(_mm_unpacklo_epi64(_mm_loadl_epi64((const void *)p),
+                                                   _mm_loadl_epi64((const void *)(last - 8))),
+                                by_low);
+    for (; last - p > 16; p += 16)
+        if (pc_scan_outside(_mm_loadu_si128((const void *)p), by_low))
+            return false;
+    return !pc_scan_outside(_mm_loadu_si128((const void *)(last - 16)), by_low);
+#else
+    (void)s;
+    return false;
+#endif
+}
+
 bool pc_authority_valid(struct pc_bytes authority)
 {
-    if (authority.n == 0)
+    if (authority.n == 0 || PC_LIKELY(is_name(authority)))
         return true;
     const uint8_t *p = authority.p, *end = p + authority.n;
     if (*p == '[') {

@@ -291,6 +291,29 @@ static void a_plain_target_is_its_own_canonical_path(void **state)
     }
 }
 
+/* Each byte at each place of names of each length. */
+static void every_byte_of_a_name_is_looked_at(void **state)
+{
+    (void)state;
+    for (size_t n = 1; n <= 40; n++) {
+        uint8_t *exact = malloc(n);
+        assert_non_null(exact);
+        memset(exact, 'a', n);
+        for (size_t at = 0; at < n; at++) {
+            for (unsigned c = 0; c < 256; c++) {
+                bool name = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') ||
+                            (c >= 'A' && c <= 'Z') || c == '-' || c == '.' || c == '_' || c == '~';
+                exact[at] = (uint8_t)c;
+                /* A port may be empty, and no letter. */
+                bool port = c == ':' && at > 0 && at + 1 == n;
+                assert_int_equal(pc_authority_valid(pc_bytes_of(exact, n)), name || port);
+            }
+            exact[at] = 'a';
+        }
+        free(exact);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -301,6 +324,7 @@ int main(void)
         cmocka_unit_test(uris_are_cut_into_their_parts),
         cmocka_unit_test(a_plain_target_is_its_own_canonical_path),
         cmocka_unit_test(authorities_have_a_host_and_maybe_a_port),
+        cmocka_unit_test(every_byte_of_a_name_is_looked_at),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
