@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <fcntl.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -156,6 +157,10 @@ static int bind_and_listen(int fd, const char *address, const struct parsed *p, 
         (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (p->a.any.sa_family == AF_INET6)
         (void)setsockopt(fd, IPPROTO_IPV6, IPV6_V6ONLY, &one, sizeof one);
+    /* A path without loss needs no model of it: others (BBR) time every send. Accepted sockets
+     * inherit it; it is always there, and where it is refused nothing is lost. */
+    if (p->reach == PC_REACH_LOOPBACK)
+        (void)setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, "reno", 4);
     if (bind(fd, &p->a.any, p->n) < 0)
         return pc_fail(why, -errno, "%s: cannot bind: %s", address, pc_strerror(-errno));
     /* Before listen(): nobody connects with other permissions than these. */
