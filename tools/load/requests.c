@@ -293,13 +293,14 @@ static bool load_tokens(struct requests *r, const char *path, const char *expect
         const char *stop = nl ? nl : end;
         size_t n = (size_t)(stop - p);
         n -= n && p[n - 1] == '\r';
-        if (n > LD_TOKEN_BYTES_MAX || memchr(p, ' ', n))
+        const bool is_token = n && *p != '#';
+        if (is_token && (n > LD_TOKEN_BYTES_MAX || memchr(p, ' ', n)))
             return ld_problem_set(problem, "%s:%u: not a token", path, line);
         const struct item item = {.at = (const uint8_t *)p,
                                   .bytes = (uint32_t)n,
                                   .expected = expect ? expect : "",
                                   .expected_bytes = (uint16_t)(expect ? strlen(expect) : 0)};
-        if (n && *p != '#' && !add_item(r, item, problem))
+        if (is_token && !add_item(r, item, problem))
             return false;
         p = nl ? nl + 1 : end;
     }
