@@ -519,6 +519,8 @@ struct ld_source *ld_workload_source(struct ld_supply *supply, const struct ld_p
     src->s = (struct ld_workload_supply *)supply;
     src->place = *place;
     src->hands = *hands;
+    /* What an earlier run of a sweep revoked was shown in that run. */
+    src->events_shown = atomic_load_explicit(&src->s->oracle.event_count, memory_order_relaxed);
     seed(src, place->seed);
     sum_shares(src);
     if (stagger_reopening(src))
