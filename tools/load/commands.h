@@ -8,9 +8,4 @@ int ld_sweep_main(int argc, char **argv);
 /* Re-renders a saved result of run or sweep. */
 int ld_report_main(int argc, char **argv);
 
-
-/* The command as typed, so that it can be pasted: what is not plain is quoted. The caller frees;
- * NULL: out of memory. */
-char *ld_command_line(int argc, char **argv);
-
 #endif

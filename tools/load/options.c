@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "load/command_line.h"
 #include "load/options.h"
 #include "load/units.h"
 
@@ -316,39 +317,6 @@ bool ld_options_settle(struct ld_options *o, struct ld_problem *problem)
 
 /* --- outside -------------------------------------------------------------------------------- */
 
-static void put_quoted(FILE *f, const char *text)
-{
-    static const char plain[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
-                                "-_./:=,+@%";
-    if (*text && text[strspn(text, plain)] == 0) {
-        fputs(text, f);
-        return;
-    }
-    fputc('\'', f);
-    for (; *text; text++)
-        if (*text == '\'')
-            fputs("'\\''", f);
-        else
-            fputc(*text, f);
-    fputc('\'', f);
-}
-
-/* As a shell would read it. */
-static char *command_line_of(int argc, char **argv)
-{
-    char *text = NULL;
-    size_t bytes;
-    FILE *f = open_memstream(&text, &bytes);
-    if (!f)
-        return NULL;
-    fputs("portcullis-load", f);
-    for (int i = 0; i < argc; i++) {
-        fputc(' ', f);
-        put_quoted(f, argv[i]);
-    }
-    return fclose(f) == 0 ? text : NULL;
-}
-
 bool ld_options_parse(struct ld_options *o, int argc, char **argv, bool *ret_help,
                       struct ld_problem *problem)
 {
@@ -367,7 +335,7 @@ bool ld_options_parse(struct ld_options *o, int argc, char **argv, bool *ret_hel
         if (!parse_one(o, argc, argv, &i, problem))
             return false;
     }
-    o->command_line = command_line_of(argc, argv);
+    o->command_line = ld_command_line(argc, argv);
     return ld_options_settle(o, problem);
 }
 
@@ -386,6 +354,14 @@ void ld_options_help(FILE *to)
     }
 }
 
+static json_t *shown_text(const char *text)
+{
+    char *shown = text ? ld_without_secrets(text) : NULL;
+    json_t *value = shown ? json_string(shown) : NULL; /* NULL too if it is not UTF-8 */
+    free(shown);
+    return value ? value : json_null();
+}
+
 static json_t *value_of(const struct ld_options *o, const struct row *row)
 {
     const void *at = place(o, row);
@@ -394,13 +370,11 @@ static json_t *value_of(const struct ld_options *o, const struct row *row)
     json_t *array;
     switch (row->kind) {
     case TEXT:
-    case OPTIONAL_FILE:
-        text = *(const char *const *)at;
-        return text ? json_string(text) : json_null();
+    case OPTIONAL_FILE: text = *(const char *const *)at; return shown_text(text);
     case LIST:
         array = json_array();
         for (unsigned i = 0; i < list->count; i++)
-            json_array_append_new(array, json_string(list->items[i]));
+            json_array_append_new(array, shown_text(list->items[i]));
         return array;
     case COUNT: return json_integer((json_int_t)(*(const uint64_t *)at));
     case UNSIGNED: return json_integer(*(const unsigned *)at);

@@ -53,7 +53,7 @@ struct ld_options {
     bool quiet, poisson;
     struct ld_target target;
     uint64_t given;           /* bit i: row i was on the command line */
-    const char *command_line; /* as typed; ld_options_free() frees it */
+    const char *command_line; /* as typed, without secrets; ld_options_free() frees it */
 };
 
 /* Defaults, then argv[1 …]. false: problem; the caller exits with 2. *ret_help: --help was asked

@@ -10,6 +10,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "load/command_line.h"
 #include "load/commands.h"
 #include "load/html.h"
 #include "load/plan.h"
@@ -173,25 +174,6 @@ static bool write_json(const struct ld_plan *p, const char *command, const char 
         ok &= f == stdout ? fflush(f) == 0 : fclose(f) == 0;
     json_decref(o);
     return ok || ld_problem_set(problem, "%s: %s", path, strerror(errno));
-}
-
-char *ld_command_line(int argc, char **argv)
-{
-    char *text = NULL;
-    size_t n = 0;
-    FILE *f = open_memstream(&text, &n);
-    if (!f)
-        return NULL;
-    fputs("portcullis-load", f);
-    for (int i = 0; i < argc; i++) {
-        bool plain = argv[i][strspn(argv[i], "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ"
-                                             "0123456789-_./:=%,@")] == 0;
-        fputs(plain ? " " : " '", f);
-        for (const char *c = argv[i]; *c; c++)
-            fputs(*c == '\'' ? "'\\''" : (char[]){*c, 0}, f);
-        fputs(plain ? "" : "'", f);
-    }
-    return fclose(f) == 0 ? text : NULL;
 }
 
 static bool make(const struct given *g, const char *command, struct ld_plan *plan,

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "load/command_line.h"
 #include "load/commands.h"
 #include "load/run.h"
 #include "load/sweep_json.h"
@@ -194,11 +195,13 @@ static bool sweep_all(struct sweep_options *o, struct ld_sweep *s, struct settin
                       struct ld_problem *problem)
 {
     struct ld_supply *supply = ld_run_supply(&o->run, problem);
+    const uint64_t seed = o->run.seed;
     bool ok = supply != NULL;
     o->run.quiet = true;
     for (double rate; ok && !kept->interrupted && (rate = ld_sweep_next(s)) > 0;) {
         struct ld_report report;
         o->run.rate_per_s = rate;
+        o->run.seed = seed + s->run_count; /* repeats that drew the same would hide the spread */
         ok = ld_run(&o->run, supply, &report, problem);
         if (!ok)
             break;
