@@ -21,6 +21,7 @@ step() { # name command...
 
 step "portcullis runs" "$PC_BIN/portcullis" --version
 step "portcullis-edge runs" "$PC_BIN/portcullis-edge" --version
+step "portcullis-load runs" "$PC_BIN/portcullis-load" --version
 
 if [ "${PC_LABEL:-}" = installed ]; then
     manual_pages() {
