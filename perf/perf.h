@@ -29,12 +29,18 @@ static inline void no_delay(int fd)
         die("TCP_NODELAY", errno);
 }
 
-/* A listening socket on the loopback, on a port of the kernel's choice, which is printed. */
-static inline int listen_anywhere(void)
+/* A listening socket on the loopback, on a port of the kernel's choice, which is printed. The
+ * congestion control is the one portcullis-edge takes there, so that the ceiling has the same
+ * transport; argv[3] names another ("-": what the system has). */
+static inline int listen_anywhere(int argc, char **argv)
 {
+    const char *congestion = argc > 3 ? argv[3] : "reno";
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
     socklen_t len = sizeof(a);
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    if (fd >= 0 && strcmp(congestion, "-") != 0 &&
+        setsockopt(fd, IPPROTO_TCP, TCP_CONGESTION, congestion, (socklen_t)strlen(congestion)) < 0)
+        die(congestion, errno);
     if (fd < 0 || bind(fd, (struct sockaddr *)&a, sizeof(a)) < 0 || listen(fd, 4096) < 0 ||
         getsockname(fd, (struct sockaddr *)&a, &len) < 0)
         die("listen", errno);

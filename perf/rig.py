@@ -230,10 +230,11 @@ class Rig:
             self.peers.remove(peer)
             peer.stop()
 
-    def bare(self, kind, protocol, answer_bytes=0, pinned=True):
-        """A responder that does nothing but answer: the ceiling of what is built like it."""
+    def bare(self, kind, protocol, answer_bytes=0, congestion=(), pinned=True):
+        """A responder that does nothing but answer: the ceiling of what is built like it. congestion: other
+        than portcullis-edge's on a loopback listener ("-": the system's)."""
         return self.add(f"bare-{kind}-{protocol}-{answer_bytes}",
-                        [self.tool(f"perf-{kind}-responder"), protocol, str(answer_bytes)], self.path(),
+                        [self.tool(f"perf-{kind}-responder"), protocol, str(answer_bytes), *congestion], self.path(),
                         pinned=pinned)
 
     # --- running -------------------------------------------------------------------------

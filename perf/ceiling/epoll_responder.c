@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The plainest epoll server: reads, counts the requests, sends that many fixed answers in one
  * call. What a readiness loop costs when the work is nothing.
- * Usage: perf-epoll-responder http|resp [answer bytes]; prints its port. */
+ * Usage: perf-epoll-responder http|resp [answer bytes [congestion control]]; prints its port. */
 #include <sys/epoll.h>
 
 #include "perf.h"
@@ -48,7 +48,7 @@ int main(int argc, char **argv)
     static struct request_counter counters[CONNECTIONS_MAX];
     static struct epoll_event events[EVENTS_MAX];
     const struct answers a = answers_of(argc, argv);
-    const int listener = listen_anywhere();
+    const int listener = listen_anywhere(argc, argv);
     const int epoll = epoll_create1(EPOLL_CLOEXEC);
     if (epoll < 0)
         die("epoll_create1", errno);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The same work as uring_responder.c, but through the event loop of src/edge/loop: what the engine
  * itself costs is the difference between the two.
- * Usage: perf-loop-responder http|resp [answer bytes]; prints its port. */
+ * Usage: perf-loop-responder http|resp [answer bytes [congestion control]]; prints its port. */
 #include <signal.h>
 
 #include "edge/loop/conn.h"
@@ -31,7 +31,7 @@ int main(int argc, char **argv)
     struct answers answers = answers_of(argc, argv);
     const struct pc_protocol protocol = {.name = "fixed", .input = count_and_answer};
     const struct pc_listener listener = {
-        .fd = listen_anywhere(), .protocol = &protocol, .user = &answers};
+        .fd = listen_anywhere(argc, argv), .protocol = &protocol, .user = &answers};
     const struct pc_loop_config config = {.listeners = &listener, .listener_count = 1};
     struct pc_loop *loop = NULL;
     if (pc_loop_new(&config, &loop, &why) || pc_loop_start(loop, &why)) {

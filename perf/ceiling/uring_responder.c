@@ -224,7 +224,7 @@ int main(int argc, char **argv)
         pause = (struct pause){.length_ns = strtol(argv[3], NULL, 10) * 1000000,
                                .every_ns = strtol(argv[4], NULL, 10) * 1000000};
     r.answers = answers_of(argc, argv);
-    r.listener = listen_anywhere();
+    r.listener = listen_anywhere(argc, argv);
     set_up(&r);
     arm_accept(&r);
     for (;;) {

@@ -109,6 +109,7 @@ def ceiling(bench: Bench):
                                 ("resp", bench.requests.exists(), bench.resp_load)):
         expected = {"expected": ":0"} if protocol == "resp" else {}
         peers = {kind: bench.rig.bare(kind, protocol) for kind in ("uring", "epoll", "loop")}
+        peers["uring, the system's congestion control"] = bench.rig.bare("uring", protocol, congestion=("-",))
         for depth in (1, 16):
             bench.compare(f"{protocol.upper()}, nothing done, pipeline {depth}",
                           [Contestant(f"bare {kind}", [peer], path, how(depth, **expected))
