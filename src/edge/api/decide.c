@@ -185,19 +185,21 @@ static bool cut_off(int64_t iat_ms, int64_t cutoff_ms)
 }
 
 /* All lines are on their way before the first is needed. */
-static void prefetch(const struct pc_tables *t, const uint64_t fp[PC_SCOPE_COUNT])
+static void seek(const struct pc_tables *t, const uint64_t fp[PC_SCOPE_COUNT],
+                 struct pc_revocation_place places[PC_SCOPE_COUNT])
 {
     for (unsigned i = 0; i < PC_SCOPE_COUNT; i++)
         if (fp[i])
-            pc_revocations_prefetch(table_of(t, i), fp[i]);
+            places[i] = pc_revocations_seek(table_of(t, i), fp[i]);
 }
 
 static enum pc_token_error look_up(const struct pc_tables *t, const uint64_t fp[PC_SCOPE_COUNT],
+                                   const struct pc_revocation_place places[PC_SCOPE_COUNT],
                                    int64_t iat_ms, int64_t now_ms)
 {
     struct pc_revoked revoked;
     for (unsigned i = 0; i < PC_SCOPE_COUNT; i++) {
-        if (!fp[i] || !pc_revocations_find(table_of(t, i), fp[i], now_ms, &revoked))
+        if (!fp[i] || !pc_revocations_find_at(table_of(t, i), &places[i], fp[i], now_ms, &revoked))
             continue;
         if (!is_cutoff(i) || cut_off(iat_ms, revoked.cutoff_ms))
             return scope_errors[i];
@@ -212,17 +214,19 @@ static enum pc_token_error look_up(const struct pc_tables *t, const uint64_t fp[
 static enum pc_token_error look_up_wildcards(struct pc_worker *w, struct pc_cached_token *t,
                                              int64_t now_ms)
 {
+    struct pc_revocation_place places[PC_SCOPE_COUNT];
     if (!t->fp_any_ready) {
         uint64_t fp[PC_SCOPE_COUNT];
         fingerprint(w, t, PC_LIT("*"), fp);
         pc_cached_token_set_any(t, fp);
     }
-    prefetch(w->server->tables, t->fp_any);
-    return look_up(w->server->tables, t->fp_any, t->iat_ms, now_ms);
+    seek(w->server->tables, t->fp_any, places);
+    return look_up(w->server->tables, t->fp_any, places, t->iat_ms, now_ms);
 }
 
 static enum pc_token_error check_revocations(struct pc_worker *w, const struct pc_trust *trust,
-                                             struct pc_cached_token *t)
+                                             struct pc_cached_token *t,
+                                             const struct pc_revocation_place *places)
 {
     const struct pc_issuer_status *issuer = &trust->status[t->issuer];
     int64_t now_ms = w->core->now_ms - trust->issuers[t->issuer].s.skew_ms;
@@ -230,7 +234,7 @@ static enum pc_token_error check_revocations(struct pc_worker *w, const struct p
         return PC_ISSUER_REVOKED;
     if (cut_off(t->iat_ms, trust->all_cutoff_ms))
         return PC_ALL_REVOKED;
-    enum pc_token_error error = look_up(w->server->tables, t->fp, t->iat_ms, now_ms);
+    enum pc_token_error error = look_up(w->server->tables, t->fp, places, t->iat_ms, now_ms);
     if (error == PC_TOKEN_OK && PC_UNLIKELY(trust->wildcard_kinds & WILDCARD_KINDS))
         error = look_up_wildcards(w, t, now_ms);
     pc_metric_inc(w->metrics, error ? PC_M_REVOCATION_REVOKED : PC_M_REVOCATION_CLEAR);
@@ -261,7 +265,7 @@ void pc_token_identify(struct pc_worker *w, const struct pc_trust *trust,
 {
     struct pc_verdict *v = ret_verdict;
     struct pc_bytes token = query->token;
-    *v = (struct pc_verdict){.error = PC_TOKEN_OK};
+    pc_verdict_init(v);
     if (token.n == 0 || token.n > PC_TOKEN_BYTES_MAX) {
         v->error = token.n ? PC_TOKEN_TOO_LARGE : PC_TOKEN_MISSING;
         return;
@@ -274,7 +278,7 @@ void pc_token_identify(struct pc_worker *w, const struct pc_trust *trust,
     if (!v->token)
         return;
     v->issuer = &trust->issuers[v->token->issuer];
-    prefetch(w->server->tables, v->token->fp);
+    seek(w->server->tables, v->token->fp, v->places);
 }
 
 void pc_token_check(struct pc_worker *w, const struct pc_trust *trust, struct pc_verdict *v)
@@ -285,7 +289,7 @@ void pc_token_check(struct pc_worker *w, const struct pc_trust *trust, struct pc
     struct pc_token_times times = {t->exp_ms, t->nbf_ms, t->iat_ms};
     v->error = pc_times_check(&times, v->issuer->s.skew_ms, w->core->now_ms);
     if (v->error == PC_TOKEN_OK)
-        v->error = check_revocations(w, trust, t);
+        v->error = check_revocations(w, trust, t, v->places);
 }
 
 void pc_decide(struct pc_worker *w, struct pc_bytes token, const struct pc_ip *client,

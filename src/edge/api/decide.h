@@ -40,7 +40,19 @@ struct pc_verdict {
      * next decision on this core. */
     const struct pc_cached_token *token;
     const struct pc_issuer *issuer; /* set with token */
+    /* Where its revocations are looked for, until pc_token_check(); set with token. */
+    struct pc_revocation_place places[PC_SCOPE_COUNT];
 };
+
+/* Nothing decided; the places stay as they are. */
+static inline void pc_verdict_init(struct pc_verdict *v)
+{
+    v->error = PC_TOKEN_OK;
+    v->busy = false;
+    v->retry_ns = 0;
+    v->token = NULL;
+    v->issuer = NULL;
+}
 
 /* All of what follows in one call, under the trust of now. */
 void pc_decide(struct pc_worker *w, struct pc_bytes token, const struct pc_ip *client,

@@ -324,7 +324,7 @@ static void begin(struct pc_decision *d)
 {
     d->route = NULL;
     d->identity = NULL;
-    d->verdict = (struct pc_verdict){.error = PC_TOKEN_OK};
+    pc_verdict_init(&d->verdict);
     d->charge_n = 0;
     d->refused = -1;
     d->retry_after_s = 0;

@@ -102,6 +102,14 @@ void pc_charge_of_subject(struct pc_charge *c, const struct pc_policy *p, int64_
                           const struct pc_limit_subject *s, struct pc_buf *text)
 {
     size_t from = text->len;
+    if (p->part_count == 1 && p->parts[0].word != PC_KEY_OF_IP) {
+        /* A value that needs no escape is the key, where it stands. */
+        struct pc_bytes value = attribute_of(&p->parts[0], s);
+        if (value.n <= PC_LIMIT_VALUE_MAX && !escapes_in(value)) {
+            set_key(c, p, cost, value);
+            return;
+        }
+    }
     for (unsigned i = 0; i < p->part_count; i++) {
         if (i)
             pc_buf_char(text, '|');

@@ -121,25 +121,29 @@ void pc_revocations_disown(struct pc_revocations *t)
 
 /* The word's 16 upper bits are the number of groups, so that the segment's own second line, which
  * the writer changes, is never touched. */
-void pc_revocations_prefetch(const struct pc_revocations *t, uint64_t fp)
+static inline struct pc_revocation_place place_of(const struct pc_revocations *t, uint64_t fp)
 {
     uint64_t word = pc_revtab_word(&t->main, fp);
     const struct pc_revseg *s = pc_revtab_word_address(word);
-    if (t->main.columns == 2)
-        pc_revseg_prefetch(s, t->main.base, (uint32_t)(word >> 48), 2, fp);
-    else
-        pc_revseg_prefetch(s, t->main.base, (uint32_t)(word >> 48), 3, fp);
+    uint32_t groups = (uint32_t)(word >> 48);
+    const uint8_t *home = t->main.columns == 2 ? pc_revseg_start(s, t->main.base, groups, 2, fp).at
+                                               : pc_revseg_start(s, t->main.base, groups, 3, fp).at;
+    return (struct pc_revocation_place){word, home};
 }
 
-/* Most lookups end where they begin: nothing in the home group has this tag, and it has an EMPTY
- * slot (S3). */
-static inline __attribute__((always_inline)) bool
-absent_at_home(const struct pc_revocations *t, uint64_t word, unsigned columns, uint64_t fp)
+/* One look-up in four goes on in the next group, because the home group is full. Beyond the end of
+ * a block this fetches a line for nothing. */
+struct pc_revocation_place pc_revocations_seek(const struct pc_revocations *t, uint64_t fp)
 {
-    uint32_t empty;
-    const struct pc_revseg *s = pc_revtab_word_address(word);
-    const uint8_t *home = pc_revseg_start(s, t->main.base, (uint32_t)(word >> 48), columns, fp).at;
-    return !pc_revseg_match(home, pc_revseg_tag(fp), &empty) && empty;
+    struct pc_revocation_place place = place_of(t, fp);
+    __builtin_prefetch(place.home);
+    __builtin_prefetch(place.home + pc_revseg_group_bytes(t->main.columns));
+    return place;
+}
+
+void pc_revocations_prefetch(const struct pc_revocations *t, uint64_t fp)
+{
+    (void)pc_revocations_seek(t, fp);
 }
 
 static __attribute__((noinline)) bool find_in_segment(const struct pc_revocations *t, uint64_t word,
@@ -165,15 +169,24 @@ static __attribute__((noinline)) bool find_in_segment(const struct pc_revocation
     return true;
 }
 
+bool pc_revocations_find_at(const struct pc_revocations *t, const struct pc_revocation_place *place,
+                            uint64_t fp, int64_t now_ms, struct pc_revoked *ret_revoked)
+{
+    uint32_t empty;
+    PC_ASSERT_SLOW(pc_rcu_is_online());
+    pc_rev_torture_point();
+    /* Most look-ups end where they begin: nothing in the home group has this tag, and it has an
+     * EMPTY slot (S3). */
+    if (PC_LIKELY(!pc_revseg_match(place->home, pc_revseg_tag(fp), &empty) && empty))
+        return false;
+    return find_in_segment(t, place->word, fp, now_ms, ret_revoked);
+}
+
 bool pc_revocations_find(const struct pc_revocations *t, uint64_t fp, int64_t now_ms,
                          struct pc_revoked *ret_revoked)
 {
-    PC_ASSERT_SLOW(pc_rcu_is_online());
-    uint64_t word = pc_revtab_word(&t->main, fp);
-    pc_rev_torture_point();
-    bool absent =
-        t->main.columns == 2 ? absent_at_home(t, word, 2, fp) : absent_at_home(t, word, 3, fp);
-    return PC_UNLIKELY(!absent) && find_in_segment(t, word, fp, now_ms, ret_revoked);
+    struct pc_revocation_place place = place_of(t, fp);
+    return pc_revocations_find_at(t, &place, fp, now_ms, ret_revoked);
 }
 
 /* ---- the writer ---- */

@@ -86,6 +86,15 @@ void pc_revocations_free(struct pc_revocations *t);
 /* Begins to fetch the line a find() of fp will look at: prefetch all fingerprints of a decision,
  * then find each. */
 void pc_revocations_prefetch(const struct pc_revocations *t, uint64_t fp);
+/* The same, and where that line is. It is the state of the table at this moment: only for a find
+ * that belongs to the same decision, in the same turn. */
+struct pc_revocation_place {
+    uint64_t word;
+    const uint8_t *home;
+};
+struct pc_revocation_place pc_revocations_seek(const struct pc_revocations *t, uint64_t fp);
+bool pc_revocations_find_at(const struct pc_revocations *t, const struct pc_revocation_place *place,
+                            uint64_t fp, int64_t now_ms, struct pc_revoked *ret_revoked);
 /* Whether fp is refused at now_ms (the caller subtracts the issuer's skew). *ret_revoked is
  * untouched if not; it may be NULL. */
 bool pc_revocations_find(const struct pc_revocations *t, uint64_t fp, int64_t now_ms,

@@ -207,18 +207,6 @@ pc_revseg_advance(const struct pc_revseg *s, const uint8_t *base, uint32_t n_gro
     p->at = pc_revseg_block(s, base, p->block);
 }
 
-/* The home group's tags and the next group's: one lookup in four goes on there, because the home
- * group is full. Beyond the end of a block this fetches a line for nothing. */
-static inline __attribute__((always_inline)) void pc_revseg_prefetch(const struct pc_revseg *s,
-                                                                     const uint8_t *base,
-                                                                     uint32_t n_groups,
-                                                                     unsigned columns, uint64_t fp)
-{
-    const uint8_t *tags = pc_revseg_start(s, base, n_groups, columns, fp).at;
-    __builtin_prefetch(tags);
-    __builtin_prefetch(tags + pc_revseg_group_bytes(columns));
-}
-
 /* Inlined into its callers so that `columns` and what they ignore of the result fold away. */
 static inline __attribute__((always_inline)) void
 pc_revseg_walk(const struct pc_revseg *s, const uint8_t *base, uint32_t n_groups, unsigned columns,
