@@ -240,6 +240,8 @@ static bool find_stride(const struct ld_mint_plan *p, uint32_t *ret_stride,
     struct ld_token token;
     size_t longest = 0;
     for (unsigned kind = 0; kind < LD_TOKEN_KINDS; kind++) {
+        if (p->count_of_kind[kind] == 0)
+            continue;
         if (!mint_one(p, LD_TOKENS_COUNT_MAX, (enum ld_token_kind)kind, &token, text, sub, jti))
             return ld_problem_set(problem, "the claims are too long for a token of %d bytes",
                                   LD_TOKENS_STRIDE_MAX - 64);

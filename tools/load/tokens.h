@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0
- * Tokens minted in advance, in one run of memory that is the same in a file: minted once, mapped
+ * Tokens minted in advance, in one run of memory that is the same in a file: minted once, used
  * again by every run. Read-only once made: any thread. The file is outside bytes; ld_tokens_open()
  * believes nothing of it before it is checked.
  *
@@ -81,7 +81,7 @@ static inline uint8_t *ld_tokens_room(struct ld_tokens *t, uint64_t i)
 }
 void ld_tokens_put(struct ld_tokens *, uint64_t i, const struct ld_token *);
 
-/* Maps the file and checks all of it. */
+/* Checks all of the file. Its bytes are copied to huge pages where there is room, else mapped. */
 bool ld_tokens_open(const char *path, struct ld_tokens *ret_tokens, struct ld_problem *);
 /* The same of bytes in memory, which stay the caller's: for tests. */
 bool ld_tokens_read(const char *name, const uint8_t *bytes, size_t n, struct ld_tokens *ret_tokens,
