@@ -40,7 +40,8 @@ bool ld_find_member(struct pc_bytes json, const char *name, struct pc_bytes *ret
     const uint8_t *at = json.p, *end = json.p + json.n;
     while (at < end && (at = memmem(at, (size_t)(end - at), name, n)) != NULL) {
         const uint8_t *p = at + n;
-        const bool quoted = at > json.p && at[-1] == '"' && p < end && *p == '"';
+        const bool escaped = at > json.p + 1 && at[-2] == '\\';
+        const bool quoted = at > json.p && at[-1] == '"' && !escaped && p < end && *p == '"';
         at = p;
         if (!quoted)
             continue;
