@@ -342,13 +342,18 @@ def summary(results):
     return out
 
 
+def alike(results, ours, theirs):
+    """The runs of both in the rounds in which both were near; in all rounds if there was no such one. A near
+    run beside a far one would compare the host's two CPUs, not the programs."""
+    rounds = list(zip(results[ours]["runs"], results[theirs]["runs"]))
+    return [(x, y) for x, y in rounds if x["near"] and y["near"]] or rounds
+
+
 def ratio(results, ours, theirs, key="rate"):
-    """Ratio of the medians, and the range of the ratios of the rounds in which both were near."""
-    a, b = results[ours], results[theirs]
-    pairs = [(x, y) for x, y in zip(a["runs"], b["runs"]) if x["near"] and y["near"]] or \
-        list(zip(a["runs"], b["runs"]))
+    """Ratio of the medians, and the range of the ratios, of the rounds that are alike."""
+    pairs = alike(results, ours, theirs)
     each = [x[key] / y[key] for x, y in pairs if y[key]]
-    return a[key] / b[key], [min(each), max(each)]
+    return middle(x[key] for x, _ in pairs)[0] / middle(y[key] for _, y in pairs)[0], [min(each), max(each)]
 
 
 def machine():

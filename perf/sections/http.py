@@ -7,7 +7,7 @@ from framed import claims
 from peers import haproxy, nginx
 from peers.portcullis import CHECK_RULES, RULES, Portcullis
 from peers.redis import ask
-from rig import ratio
+from rig import alike, middle, ratio
 
 from . import Bench, Contestant
 
@@ -57,8 +57,9 @@ def contestants(bench: Bench, depth):
 
 def pipeline(bench: Bench):
     r = bench.compare("HTTP, 64 connections, pipeline 16", contestants(bench, 16))
-    above = r[FULL_DECISION]["cpu_us"] - r[URING]["cpu_us"]
-    each = [a["cpu_us"] - b["cpu_us"] for a, b in zip(r[FULL_DECISION]["runs"], r[URING]["runs"])]
+    pairs = alike(r, FULL_DECISION, URING)
+    above = middle(a["cpu_us"] for a, _ in pairs)[0] - middle(b["cpu_us"] for _, b in pairs)[0]
+    each = [a["cpu_us"] - b["cpu_us"] for a, b in pairs]
     bench.book.judge("gate.bare", above, [min(each), max(each)],
                      f"of it rules and limit {r[FULL_DECISION]['cpu_us'] - r[PLAIN]['cpu_us']:.2f}")
     bench.book.judge("gate.nginx", *ratio(r, FULL_DECISION, NGINX), by_cpu(r, FULL_DECISION, NGINX))
@@ -72,7 +73,7 @@ def one_by_one(bench: Bench):
 
 
 def by_cpu(results, ours, theirs):
-    return f"by CPU time {results[theirs]['cpu_us'] / results[ours]['cpu_us']:.2f} x"
+    return f"by CPU time {ratio(results, theirs, ours, 'cpu_us')[0]:.2f} x"
 
 
 def check(bench: Bench):
