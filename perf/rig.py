@@ -266,7 +266,8 @@ class Rig:
         report = json.loads(done.stdout)
         latency = report["latency_us"]
         return {"rate": report["rate_per_s"], "seconds": report["duration_s"], "p50_us": latency["p50"],
-                "p99_us": latency["p99"], "p999_us": latency["p99.9"],
+                "p90_us": latency["p90"], "p99_us": latency["p99"], "p999_us": latency["p99.9"],
+                "p9999_us": latency["p99.99"],
                 "total": report["all_requests"], "counter": report["workload"]["next_counter"]}
 
     def load_beside(self, port, requests, **how):

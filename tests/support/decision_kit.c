@@ -70,6 +70,17 @@ static void fill_limits(struct decision_kit *k)
     }
 }
 
+/* A clock, and room in the cache for all tokens. */
+static void prepare_core(const struct decision_kit *k, struct rig_core *core)
+{
+    struct pc_token_cache_options cache = {.entries = 2 * k->o.tokens + 1024};
+    pc_token_cache_destroy(core->worker.cache);
+    int rc = pc_token_cache_create(&cache, &core->worker.cache);
+    PC_ASSERT(rc == 0);
+    core->core.now_ms = RIG_WALL_MS + 1000;
+    core->core.now_ns = 1000000000;
+}
+
 struct decision_kit *decision_kit_new(const struct decision_kit_options *o)
 {
     struct decision_kit *k = calloc(1, sizeof *k);
@@ -83,14 +94,8 @@ struct decision_kit *decision_kit_new(const struct decision_kit_options *o)
     int rc = rig_open(&k->rig);
     PC_ASSERT(rc == 0);
     rig_core_init(&k->core, &k->rig);
-    /* Room in the cache for all. */
-    struct pc_token_cache_options cache = {.entries = 2 * o->tokens + 1024};
-    pc_token_cache_destroy(k->core.worker.cache);
-    rc = pc_token_cache_create(&cache, &k->core.worker.cache);
-    PC_ASSERT(rc == 0);
     rig_install(&k->rig, o->config);
-    k->core.core.now_ms = RIG_WALL_MS + 1000;
-    k->core.core.now_ns = 1000000000;
+    prepare_core(k, &k->core);
     fill_revocations(k);
     if (o->policy)
         fill_limits(k);
@@ -120,11 +125,11 @@ struct pc_bytes decision_kit_token(const struct decision_kit *k, uint32_t i)
     return pc_bytes_of(k->tokens[i], k->lengths[i]);
 }
 
-void decision_kit_decide(struct decision_kit *k, uint32_t i)
+static void decide(const struct decision_kit *k, struct rig_core *core, uint32_t i)
 {
     struct pc_decision d;
     struct pc_question q = {
-        .view = pc_server_view(&k->core.server),
+        .view = pc_server_view(&core->server),
         .token = decision_kit_token(k, i),
         .client = {.family = 4, .b = {192, 0, 2, 1}},
         .said = PC_ROUTE_NEEDS_PATH | PC_ROUTE_NEEDS_HOST | PC_ROUTE_NEEDS_METHOD,
@@ -132,8 +137,13 @@ void decision_kit_decide(struct decision_kit *k, uint32_t i)
         .host = pc_bytes_str(k->o.host),
         .path = pc_bytes_str(k->o.path),
     };
-    pc_decision_make(&k->core.worker, &q, &d);
+    pc_decision_make(&core->worker, &q, &d);
     PC_ASSERT(d.allow && d.code == PC_DECISION_OK);
+}
+
+void decision_kit_decide(struct decision_kit *k, uint32_t i)
+{
+    decide(k, &k->core, i);
 }
 
 void decision_kit_token_only(struct decision_kit *k, uint32_t i)
@@ -150,4 +160,51 @@ void decision_kit_pass(struct decision_kit *k, int64_t ns)
 {
     k->core.core.now_ns += ns;
     pc_rcu_quiescent();
+}
+
+struct decision_kit_hand {
+    struct decision_kit *kit;
+    struct rig_core core;
+};
+
+struct decision_kit_hand *decision_kit_hand_new(struct decision_kit *k)
+{
+    struct decision_kit_hand *h = calloc(1, sizeof *h);
+    PC_ASSERT(h != NULL);
+    pc_rcu_thread_register();
+    h->kit = k;
+    rig_core_init(&h->core, &k->rig);
+    prepare_core(k, &h->core);
+    h->core.core.now_ns = k->core.core.now_ns;
+    for (uint32_t i = 0; i < k->o.tokens; i++) {
+        h->core.core.now_ns += 1000000; /* the budget of signatures grows */
+        decision_kit_hand_decide(h, i);
+    }
+    return h;
+}
+
+void decision_kit_hand_free(struct decision_kit_hand *h)
+{
+    rig_core_free(&h->core);
+    pc_rcu_thread_unregister();
+    free(h);
+}
+
+void decision_kit_hand_decide(struct decision_kit_hand *h, uint32_t i)
+{
+    decide(h->kit, &h->core, i);
+}
+
+void decision_kit_hand_pass(struct decision_kit_hand *h, int64_t ns)
+{
+    h->core.core.now_ns += ns;
+    pc_rcu_quiescent();
+}
+
+void decision_kit_rest(bool resting)
+{
+    if (resting)
+        pc_rcu_offline();
+    else
+        pc_rcu_online();
 }

@@ -33,6 +33,16 @@ void decision_kit_token_only(struct decision_kit *k, uint32_t i);
 /* So many nanoseconds pass. */
 void decision_kit_pass(struct decision_kit *k, int64_t ns);
 
+/* Another core over the same tables, with a cache of its own, for one more thread: made and freed
+ * on that thread. The kit's own thread must be outside of RCU meanwhile (decision_kit_rest()). */
+struct decision_kit_hand;
+struct decision_kit_hand *decision_kit_hand_new(struct decision_kit *k);
+void decision_kit_hand_free(struct decision_kit_hand *h);
+void decision_kit_hand_decide(struct decision_kit_hand *h, uint32_t i);
+void decision_kit_hand_pass(struct decision_kit_hand *h, int64_t ns);
+/* The kit's thread waits for others, or is back. */
+void decision_kit_rest(bool resting);
+
 #ifdef __cplusplus
 }
 #endif
