@@ -181,6 +181,7 @@ void pc_revseg_insert(struct pc_revseg *s, const struct pc_revseg_probe *probe, 
     __atomic_store_n(&group[probe->slot], pc_revseg_tag(fp), __ATOMIC_RELEASE); /* S2 */
     s->used++;
     s->entries += probe->copies == 0;
+    s->copies += probe->copies != 0;
     s->earliest = pc_min_u64(s->earliest, times->at[PC_REV_EXPIRY]);
 }
 
@@ -220,6 +221,66 @@ void pc_revseg_absorb(struct pc_revseg *s, uint64_t fp, const struct pc_rev_time
     pc_rev_times_merge(&merged, times);
     uint32_t changed = change_copies(s, fp, &merged);
     PC_ASSERT(changed == 1 && probe.copies == 1);
+}
+
+/* Adds a slot for a fingerprint that an unpublished segment does not have. */
+static inline __attribute__((always_inline)) void put_new(struct pc_revseg *s, const uint8_t *base,
+                                                          unsigned columns, uint64_t fp,
+                                                          const uint8_t *record)
+{
+    struct pc_revseg_place p = pc_revseg_start(s, base, s->groups, columns, fp);
+    uint32_t empty;
+    (void)pc_revseg_match(p.at, PC_REVSEG_EMPTY, &empty);
+    while (PC_UNLIKELY(!empty)) { /* S4 ends it */
+        pc_revseg_advance(s, base, s->groups, columns, &p);
+        (void)pc_revseg_match(p.at, PC_REVSEG_EMPTY, &empty);
+    }
+    unsigned slot = (unsigned)__builtin_ctz(empty);
+    memcpy(p.at + 16 + 8 * (size_t)slot, &fp, sizeof fp);
+    memcpy(pc_revseg_record(p.at, slot, columns), record, (size_t)columns * PC_REV_TIME_BYTES);
+    p.at[slot] = pc_revseg_tag(fp);
+    s->used++;
+    s->entries++;
+    s->earliest = pc_min_u64(s->earliest, pc_rev_time_load(record));
+}
+
+/* Without copies there is nothing to look for and nothing to merge. The order of the slots is about
+ * that of their new places, so both segments are walked through once. */
+static inline __attribute__((always_inline)) void take_over(struct pc_revseg *const into[2],
+                                                            const struct pc_revseg *from,
+                                                            unsigned shift, unsigned columns)
+{
+    const uint8_t *base = from->pool->base;
+    const uint32_t per_block = pc_revseg_groups_per_block(columns);
+    _Static_assert(PC_REV_EXPIRY == 0, "put_new() takes the first time for the expiry");
+    for (uint32_t g = 0; g < from->groups; g++) {
+        const uint8_t *group = pc_revseg_block(from, base, g / per_block) +
+                               (size_t)(g % per_block) * pc_revseg_group_bytes(columns);
+        for (uint32_t live = pc_revseg_live(group); live; live &= live - 1) {
+            unsigned slot = (unsigned)__builtin_ctz(live);
+            uint64_t fp = pc_revseg_fingerprint(group, slot);
+            struct pc_revseg *s = into[fp >> shift & 1];
+            PC_ASSERT(s->used + 1 < pc_revseg_slots(s)); /* S4 */
+            put_new(s, base, columns, fp, pc_revseg_record(group, slot, columns));
+        }
+    }
+}
+
+void pc_revseg_absorb_all(struct pc_revseg *const into[2], const struct pc_revseg *from,
+                          unsigned shift)
+{
+    struct pc_revseg_iter it = {0};
+    bool fresh = into[0]->used == 0 && into[1]->used == 0 && from->copies == 0;
+    if (fresh && from->columns == 2) {
+        take_over(into, from, shift, 2);
+        return;
+    }
+    if (fresh) {
+        take_over(into, from, shift, from->columns);
+        return;
+    }
+    while (pc_revseg_next(from, &it))
+        pc_revseg_absorb(into[it.fp >> shift & 1], it.fp, &it.times);
 }
 
 uint32_t pc_revseg_kill(struct pc_revseg *s, uint64_t fp)

@@ -66,6 +66,7 @@ struct pc_revseg {
     uint8_t columns;
     uint32_t used;     /* writer: slots that are not EMPTY */
     uint32_t entries;  /* writer: distinct live fingerprints */
+    uint32_t copies;   /* writer: slots filled although their fingerprint had one */
     uint64_t earliest; /* writer: no fingerprint here expires before this */
     struct pc_revseg_pool *pool;
     union {
@@ -168,6 +169,21 @@ static inline uint32_t pc_revseg_match(const uint8_t *group, uint8_t tag, uint32
 }
 #endif
 
+/* A bit per slot in use: neither EMPTY nor DEAD. For the writer. */
+static inline uint32_t pc_revseg_live(const uint8_t *group)
+{
+#if PC_PORTABLE
+    uint32_t live = 0;
+    for (unsigned i = 0; i < PC_REVSEG_SLOTS_PER_GROUP; i++)
+        live |= (uint32_t)(group[i] >= PC_REVSEG_LIVE) << i;
+    return live;
+#else
+    __m128i tags = *(const __m128i *)(const void *)group;
+    __m128i raised = _mm_max_epu8(tags, _mm_set1_epi8(PC_REVSEG_LIVE));
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(tags, raised));
+#endif
+}
+
 /* What walking the groups of a fingerprint brings. */
 struct pc_revseg_probe {
     struct pc_rev_times max; /* over all copies; zeros beyond the segment's columns */
@@ -259,6 +275,10 @@ void pc_revseg_insert(struct pc_revseg *s, const struct pc_revseg_probe *probe, 
                       const struct pc_rev_times *times);
 /* Merges into an unpublished segment, in place. */
 void pc_revseg_absorb(struct pc_revseg *s, uint64_t fp, const struct pc_rev_times *times);
+/* Absorbs all of `from`, each fingerprint into the one its bit `shift` names. Both may be the same.
+ */
+void pc_revseg_absorb_all(struct pc_revseg *const into[2], const struct pc_revseg *from,
+                          unsigned shift);
 /* All live copies become DEAD; returns how many. */
 uint32_t pc_revseg_kill(struct pc_revseg *s, uint64_t fp);
 /* Unpublished before: free for the writer after a grace period. */

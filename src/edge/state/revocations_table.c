@@ -221,18 +221,11 @@ void pc_revtab_destroy(struct pc_revtab *t)
 
 /* ---- rebuild and split ---- */
 
-static void absorb_all(struct pc_revseg *into[2], const struct pc_revseg *from, unsigned shift)
-{
-    struct pc_revseg_iter it = {0};
-    while (pc_revseg_next(from, &it))
-        pc_revseg_absorb(into[it.fp >> shift & 1], it.fp, &it.times);
-}
-
 /* The successor takes over all words of s. */
 static void replace(struct pc_revtab *t, struct pc_revseg *s, struct pc_revseg *successor)
 {
     struct pc_revseg *both[2] = {successor, successor};
-    absorb_all(both, s, 0);
+    pc_revseg_absorb_all(both, s, 0);
     PC_ASSERT(successor->entries == s->entries);
     publish(t, successor);
     retire(t, s);
@@ -278,7 +271,7 @@ static int split(struct pc_revtab *t, struct pc_revseg *s)
             pc_revseg_discard(half[0]); /* nobody saw it */
         return -ENOMEM;
     }
-    absorb_all(half, s, shift);
+    pc_revseg_absorb_all(half, s, shift);
     PC_ASSERT(half[0]->entries + half[1]->entries == s->entries);
     publish(t, half[1]); /* T4 */
     publish(t, half[0]);
@@ -333,43 +326,42 @@ static bool is_brimful(const struct pc_revseg *s)
     return s->used + 1 + slots / PC_REVTAB_RESERVE_SLOTS >= slots;
 }
 
-/* The segment to insert fp into and the place there, after whatever rebuild is due. */
-static int find_place(struct pc_revtab *t, uint64_t fp, struct pc_revseg **ret_segment,
-                      struct pc_revseg_probe *ret_probe)
+/* The segment to insert fp into and the place there, after whatever rebuild is due. Given is what
+ * a walk found just now. */
+static int find_place(struct pc_revtab *t, uint64_t fp, struct pc_revseg **segment,
+                      struct pc_revseg_probe *probe)
 {
     /* A split may leave everything on one side: at worst each bit of the directory once. */
     for (unsigned n = 0; n <= PC_REVTAB_DIRECTORY_BITS_MAX; n++) {
-        struct pc_revseg *s = pc_revtab_segment(t, fp);
-        struct pc_revseg_probe probe;
-        pc_revseg_probe(s, fp, &probe);
+        struct pc_revseg *s = *segment;
         bool once = PC_TORTURE && n > 0 && s->used < threshold(t, s);
-        int r = wants_room(t, s, &probe) && !once ? make_room(t, s) : 1;
+        int r = wants_room(t, s, probe) && !once ? make_room(t, s) : 1;
         if (r < 0 && is_brimful(s))
             return r;
         if (r != 0) {
             t->put_off += r < 0;
-            *ret_segment = s;
-            *ret_probe = probe;
             return 0;
         }
+        *segment = pc_revtab_segment(t, fp);
+        pc_revseg_probe(*segment, fp, probe);
     }
     return PC_E_FULL;
 }
 
 int pc_revtab_raise(struct pc_revtab *t, uint64_t fp, const struct pc_rev_times *times)
 {
-    struct pc_rev_times merged;
-    bool known = pc_revtab_get(t, fp, &merged);
-    struct pc_rev_times before = merged;
-    pc_rev_times_merge(&merged, times);
-    if (known && memcmp(&merged, &before, sizeof merged) == 0)
-        return 0;
-    struct pc_revseg *s = NULL;
+    struct pc_revseg *s = pc_revtab_segment(t, fp);
     struct pc_revseg_probe probe;
+    pc_revseg_probe(s, fp, &probe);
+    struct pc_rev_times merged = probe.max;
+    bool known = probe.copies > 0;
+    pc_rev_times_merge(&merged, times);
+    if (known && memcmp(&merged, &probe.max, sizeof merged) == 0)
+        return 0;
     int r = find_place(t, fp, &s, &probe);
     if (r < 0)
         return r;
-    PC_ASSERT(s && (probe.copies > 0) == known);
+    PC_ASSERT((probe.copies > 0) == known);
     pc_revseg_insert(s, &probe, fp, &merged); /* S5 */
     t->used++;
     t->entries += !known;
