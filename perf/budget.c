@@ -324,7 +324,7 @@ static unsigned run_apply(struct kit *k)
         begin();
         int rc = pc_writer_reserve(k->rig.w, &room);
         PC_ASSERT(rc == 0);
-        pc_writer_apply(k->rig.w, &c);
+        pc_writer_apply(k->rig.w, &c, pc_writer_fingerprint(k->rig.w, &c));
         end();
         pc_rcu_quiescent();
     }

@@ -37,14 +37,26 @@ static struct issuer_terms terms_of(const struct pc_trust *trust, struct pc_byte
     return found ? terms : (struct issuer_terms){PC_SKEW_MAX_MS, INT64_MAX};
 }
 
+uint64_t pc_writer_fingerprint(const struct pc_writer *w, const struct pc_change *c)
+{
+    return pc_tables_of(w->tables, c->kind)
+               ? pc_tables_fingerprint(w->tables, c->kind, c->issuer, c->id)
+               : 0;
+}
+
+void pc_writer_prefetch(const struct pc_writer *w, const struct pc_job_item *item)
+{
+    if (item->fingerprint)
+        pc_revocations_prefetch(pc_tables_of(w->tables, item->change.kind), item->fingerprint);
+}
+
 /* The state of the id before this Change, from the table or the scopes. */
-static void state_before(struct pc_writer *w, const struct pc_change *c,
+static void state_before(struct pc_writer *w, const struct pc_change *c, uint64_t fingerprint,
                          struct pc_revocation_state *s)
 {
     *s = (struct pc_revocation_state){INT64_MIN, INT64_MIN, INT64_MIN, INT64_MIN, false};
-    struct pc_revocations *t = pc_tables_of(w->tables, c->kind);
-    if (t) {
-        pc_revocations_state(t, pc_tables_fingerprint(w->tables, c->kind, c->issuer, c->id), s);
+    if (fingerprint) {
+        pc_revocations_state(pc_tables_of(w->tables, c->kind), fingerprint, s);
         return;
     }
     for (int absolute = 0; absolute <= 1; absolute++) {
@@ -110,7 +122,7 @@ static void stamp_revocation(struct pc_writer *w, struct pc_job_item *item, int6
     struct pc_revocation_state before;
     struct issuer_terms terms = terms_of(pc_tables_trust(w->tables), c->issuer);
     int64_t now_ms = pc_hlc_ms(c->hlc);
-    state_before(w, c, &before);
+    state_before(w, c, item->fingerprint, &before);
     item->was_refused =
         before.refused && wall_ms < pc_add_sat_i64(before.expires_at_ms, terms.skew_ms);
     if (c->op == PC_OP_REVOKE)
@@ -119,10 +131,9 @@ static void stamp_revocation(struct pc_writer *w, struct pc_job_item *item, int6
         stamp_clear(c, &before, &terms, now_ms);
 }
 
-int pc_writer_stamp(struct pc_writer *w, struct pc_job_item *item)
+void pc_writer_stamp(struct pc_writer *w, struct pc_job_item *item, int64_t wall_ms)
 {
     struct pc_change *c = &item->change;
-    int64_t wall_ms = pc_writer_wall(w);
     PC_ASSERT(pc_kind_takes(c->kind, c->op));
     c->node = w->node;
     c->incarnation = w->incarnation;
@@ -134,7 +145,6 @@ int pc_writer_stamp(struct pc_writer *w, struct pc_job_item *item)
     else
         c->at_ms = pc_hlc_ms(c->hlc);
     PC_ASSERT(c->at_ms > 0);
-    return 0;
 }
 
 void pc_room_add(struct pc_room *room, const struct pc_change *c)
@@ -169,9 +179,8 @@ int pc_writer_reserve(struct pc_writer *w, const struct pc_room *room)
     return rc;
 }
 
-static void apply_entry(struct pc_writer *w, struct pc_revocations *t, const struct pc_change *c)
+static void apply_entry(struct pc_revocations *t, const struct pc_change *c, uint64_t fp)
 {
-    uint64_t fp = pc_tables_fingerprint(w->tables, c->kind, c->issuer, c->id);
     int64_t expires = c->expires_at_ms ? c->expires_at_ms : INT64_MAX;
     int rc = c->op == PC_OP_REVOKE ? pc_revocations_revoke(t, fp, c->at_ms, expires, c->cutoff_ms)
                                    : pc_revocations_clear(t, fp, c->at_ms, expires);
@@ -179,14 +188,14 @@ static void apply_entry(struct pc_writer *w, struct pc_revocations *t, const str
     PC_ASSERT(rc >= 0);
 }
 
-bool pc_writer_apply(struct pc_writer *w, const struct pc_change *c)
+bool pc_writer_apply(struct pc_writer *w, const struct pc_change *c, uint64_t fingerprint)
 {
     struct pc_revocations *t = pc_tables_of(w->tables, c->kind);
     if (!pc_kind_is_revocation(c->kind)) /* registers are drafted as a whole: rules.c */
         return false;
     if (!t)
         return pc_scopes_merge(&w->scopes, c);
-    apply_entry(w, t, c);
+    apply_entry(t, c, fingerprint);
     uint32_t bit = UINT32_C(1) << c->kind;
     if (c->op != PC_OP_REVOKE || !pc_bytes_eq_str(c->issuer, "*") || (w->wildcard & bit))
         return false;
@@ -321,6 +330,6 @@ void pc_writer_look_up(struct pc_writer *w, const struct pc_change *c,
                        struct pc_revocation_state *ret_state)
 {
     int64_t skew_ms = terms_of(pc_tables_trust(w->tables), c->issuer).skew_ms;
-    state_before(w, c, ret_state);
+    state_before(w, c, pc_writer_fingerprint(w, c), ret_state);
     ret_state->refused &= pc_writer_wall(w) < pc_add_sat_i64(ret_state->expires_at_ms, skew_ms);
 }

@@ -25,6 +25,7 @@ struct pc_writer;
 /* What happened to one Change. */
 struct pc_job_item {
     struct pc_change change; /* in: kind, op, issuer, id, expires_at_ms, audit; out: all of it */
+    uint64_t fingerprint;    /* the writer's: of an entry of a table, else 0 */
     bool was_refused;        /* out: whether the id was refused just before */
     struct pc_revocation_state state; /* out, of a task that looks the id up */
 };

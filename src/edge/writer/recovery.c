@@ -126,7 +126,7 @@ static int apply_record(struct recovery *r, struct pc_bytes bytes, uint64_t posi
         return pc_fail(r->why, rc, "no memory to replay record %" PRIu64, position);
     if (!c.remote)
         pc_hlc_seen(&r->w->hlc, c.hlc);
-    pc_writer_apply(r->w, &c);
+    pc_writer_apply(r->w, &c, pc_writer_fingerprint(r->w, &c));
     if (++r->records % QUIESCENT_EVERY == 0)
         pc_rcu_quiescent();
     return 0;

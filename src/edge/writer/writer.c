@@ -12,6 +12,9 @@
 #include "base/random.h"
 #include "edge/state/rcu.h"
 
+/* Changes of a batch whose lines of the tables are fetched while others are dealt with. */
+#define LOOK_AHEAD 24
+
 #define ASSERT_ON_WRITER(w) PC_ASSERT(pthread_equal(pthread_self(), (w)->thread))
 
 static int64_t system_wall(void *ctx)
@@ -123,27 +126,55 @@ static bool queues_empty(const struct pc_writer *w)
 
 /* ---- the commit ---- */
 
-/* Validates and stamps every Change of the batch, and encodes it. */
-static int stamp_batch(struct pc_writer *w)
+/* The Changes of the batch in a row. */
+static void list_items(struct pc_writer *w)
+{
+    size_t n = 0;
+    PC_ASSERT(w->batch_changes <= PC_JOURNAL_BATCH_RECORDS_MAX);
+    for (size_t i = 0; i < w->batch_jobs; i++)
+        for (uint32_t k = 0; k < w->batch[i]->count; k++)
+            w->items[n++] = &w->batch[i]->items[k];
+    PC_ASSERT(n == w->batch_changes);
+}
+
+/* Gives every Change of the batch its stamp. What a stamp depends on stands in tables far larger
+ * than any cache, so the lines of those to come are on their way meanwhile. */
+static void stamp_items(struct pc_writer *w, struct pc_room *room)
+{
+    int64_t wall_ms = pc_writer_wall(w);
+    for (size_t i = 0; i < w->batch_changes + LOOK_AHEAD; i++) {
+        if (i < w->batch_changes) {
+            struct pc_job_item *ahead = w->items[i];
+            ahead->fingerprint = pc_writer_fingerprint(w, &ahead->change);
+            pc_writer_prefetch(w, ahead);
+        }
+        if (i < LOOK_AHEAD)
+            continue;
+        struct pc_job_item *item = w->items[i - LOOK_AHEAD];
+        PC_ASSERT(item->change.op == w->batch_op); /* I4 */
+        pc_writer_stamp(w, item, wall_ms);
+        pc_room_add(room, &item->change);
+    }
+}
+
+static void encode_items(struct pc_writer *w)
 {
     struct pc_buf b = pc_buf_of(w->encoded, PC_JOURNAL_BATCH_BYTES_MAX);
-    struct pc_room room = {0};
-    size_t n = 0;
-    for (size_t i = 0; i < w->batch_jobs; i++) {
-        struct pc_job *job = w->batch[i];
-        for (uint32_t k = 0; k < job->count; k++) {
-            PC_ASSERT(job->items[k].change.op == w->batch_op); /* I4 */
-            int rc = pc_writer_stamp(w, &job->items[k]);
-            if (rc < 0)
-                return rc;
-            pc_room_add(&room, &job->items[k].change);
-            size_t start = b.len;
-            pc_change_encode(&job->items[k].change, &b);
-            PC_ASSERT(!b.overflow && n < PC_JOURNAL_BATCH_RECORDS_MAX);
-            w->records[n++] = pc_bytes_of(b.p + start, b.len - start);
-        }
+    for (size_t i = 0; i < w->batch_changes; i++) {
+        size_t start = b.len;
+        pc_change_encode(&w->items[i]->change, &b);
+        w->records[i] = pc_bytes_of(b.p + start, b.len - start);
     }
-    PC_ASSERT(n == w->batch_changes);
+    PC_ASSERT(!b.overflow);
+}
+
+/* Stamps and encodes the batch, and reserves what applying it will need. */
+static int stamp_batch(struct pc_writer *w)
+{
+    struct pc_room room = {0};
+    list_items(w);
+    stamp_items(w, &room);
+    encode_items(w);
     if (room.scopes && !pc_scopes_has_room(&w->scopes, room.scopes))
         return PC_E_FULL;
     int rc = pc_writer_reserve(w, &room);
@@ -191,9 +222,12 @@ static void apply_batch(struct pc_writer *w)
 {
     struct pc_parts parts = {0};
     bool publish = false;
-    for (size_t i = 0; i < w->batch_jobs; i++)
-        for (uint32_t k = 0; k < w->batch[i]->count; k++)
-            publish |= pc_writer_apply(w, &w->batch[i]->items[k].change);
+    for (size_t i = 0; i < w->batch_changes; i++) {
+        const struct pc_job_item *item = w->items[i];
+        if (i + LOOK_AHEAD < w->batch_changes)
+            pc_writer_prefetch(w, w->items[i + LOOK_AHEAD]);
+        publish |= pc_writer_apply(w, &item->change, item->fingerprint);
+    }
     pc_rules_take(w, &parts);
     if (publish)
         parts.trust = w->spare_draft;
@@ -204,12 +238,9 @@ static void apply_batch(struct pc_writer *w)
 /* For whoever watches, once it is visible; flags are compared where they are published. */
 static void add_events(struct pc_writer *w)
 {
-    size_t n = 0;
-    for (size_t i = 0; i < w->batch_jobs; i++) {
-        for (uint32_t k = 0; k < w->batch[i]->count; k++, n++)
-            if (pc_kind_is_revocation(w->batch[i]->items[k].change.kind))
-                pc_events_add_revocation(w->o.events, w->records[n]);
-    }
+    for (size_t i = 0; i < w->batch_changes; i++)
+        if (pc_kind_is_revocation(w->items[i]->change.kind))
+            pc_events_add_revocation(w->o.events, w->records[i]);
 }
 
 static unsigned metric_of(const struct pc_change *c)
@@ -223,26 +254,23 @@ static unsigned metric_of(const struct pc_change *c)
 }
 
 /* A task changes nothing that is counted, whatever its items name. */
-static void count_answer(struct pc_writer *w, const struct pc_job *job)
+static void count_answers(struct pc_writer *w, int result)
 {
-    if (job->task)
+    if (w->batch[0]->task)
         return;
-    if (job->result < 0) {
-        atomic_fetch_add_explicit(&w->refused, job->count, memory_order_relaxed);
-        return;
-    }
-    atomic_fetch_add_explicit(&w->changes, job->count, memory_order_relaxed);
-    for (uint32_t k = 0; k < job->count; k++)
-        pc_metric_inc(w->o.metrics, metric_of(&job->items[k].change));
+    atomic_fetch_add_explicit(result < 0 ? &w->refused : &w->changes, w->batch_changes,
+                              memory_order_relaxed);
+    for (size_t i = 0; result == 0 && i < w->batch_changes; i++)
+        pc_metric_inc(w->o.metrics, metric_of(&w->items[i]->change));
 }
 
 /* Gives every job of the batch back with its result, in order (I3). */
 static void answer_batch(struct pc_writer *w, int result)
 {
+    count_answers(w, result);
     for (size_t i = 0; i < w->batch_jobs; i++) {
         struct pc_job *job = w->batch[i];
         job->result = result;
-        count_answer(w, job);
         w->woken[job->producer] = true;
         w->o.give_back(w->o.ctx, job);
     }
@@ -562,9 +590,10 @@ static int make_queues(struct pc_writer *w)
     w->woken = calloc(n, sizeof(bool));
     w->batch_cap = PC_JOURNAL_BATCH_RECORDS_MAX;
     w->batch = calloc(w->batch_cap, sizeof(struct pc_job *));
+    w->items = calloc(PC_JOURNAL_BATCH_RECORDS_MAX, sizeof(struct pc_job_item *));
     w->records = calloc(PC_JOURNAL_BATCH_RECORDS_MAX, sizeof *w->records);
     w->encoded = malloc(PC_JOURNAL_BATCH_BYTES_MAX);
-    if (!w->queues || !w->held || !w->woken || !w->batch || !w->records || !w->encoded)
+    if (!w->queues || !w->held || !w->woken || !w->batch || !w->items || !w->records || !w->encoded)
         return -ENOMEM;
     for (unsigned i = 0; i < n; i++) {
         int rc = pc_spsc_new(jobs, &w->queues[i]);
@@ -590,6 +619,7 @@ static void free_memory(struct pc_writer *w)
     free(w->held);
     free(w->woken);
     free(w->batch);
+    free(w->items);
     free(w->records);
     free(w->encoded);
     free(w);

@@ -102,9 +102,10 @@ struct pc_writer {
     uint32_t batch_changes;
     size_t batch_bytes, batch_bytes_max;
     enum pc_op batch_op;
-    uint8_t *encoded;         /* its records */
-    struct pc_bytes *records; /* [PC_JOURNAL_BATCH_RECORDS_MAX] */
-    bool *woken;              /* [producers]: got an answer in this batch */
+    struct pc_job_item **items; /* its Changes, [PC_JOURNAL_BATCH_RECORDS_MAX] */
+    uint8_t *encoded;           /* its records */
+    struct pc_bytes *records;   /* [PC_JOURNAL_BATCH_RECORDS_MAX] */
+    bool *woken;                /* [producers]: got an answer in this batch */
 
     uint64_t node, incarnation, sequence;
     struct pc_hlc hlc;
@@ -160,9 +161,12 @@ bool pc_writer_turn(struct pc_writer *w);
 void pc_writer_shut_down(struct pc_writer *w);
 void pc_writer_close(struct pc_writer *w);
 
-/* apply.c: gives a Change its identity, its stamp and what follows from it. PC_E_* if it cannot
- * be accepted. */
-int pc_writer_stamp(struct pc_writer *w, struct pc_job_item *item);
+/* apply.c: a Change's fingerprint where it concerns an entry of a table, else 0. */
+uint64_t pc_writer_fingerprint(const struct pc_writer *w, const struct pc_change *c);
+/* Begins to fetch what stamping or applying a Change with this fingerprint will look at. */
+void pc_writer_prefetch(const struct pc_writer *w, const struct pc_job_item *item);
+/* Gives a Change its identity, its stamp and what follows from it. */
+void pc_writer_stamp(struct pc_writer *w, struct pc_job_item *item, int64_t wall_ms);
 /* apply.c: what applying some Changes will need. */
 struct pc_room {
     uint32_t ids, cutoffs, scopes, flags, ip_rules; /* Changes for each */
@@ -172,7 +176,7 @@ void pc_room_add(struct pc_room *room, const struct pc_change *c);
 /* Merges a Change into the tables; cannot fail after pc_writer_reserve(). Idempotent, order does
  * not matter. Returns whether the trust snapshot must be published anew. */
 int pc_writer_reserve(struct pc_writer *w, const struct pc_room *room);
-bool pc_writer_apply(struct pc_writer *w, const struct pc_change *c);
+bool pc_writer_apply(struct pc_writer *w, const struct pc_change *c, uint64_t fingerprint);
 /* Reserves the next view, and (publish) a copy of the trust snapshot in spare_draft. */
 int pc_writer_reserve_view(struct pc_writer *w);
 int pc_writer_reserve_publish(struct pc_writer *w);

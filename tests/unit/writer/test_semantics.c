@@ -108,7 +108,7 @@ static struct outcome apply_in_order(struct pc_change *changes, const unsigned *
             named.id = pc_bytes_str(name);
         pc_room_add(&room, &named);
         assert_int_equal(0, pc_writer_reserve(rig.w, &room));
-        pc_writer_apply(rig.w, &named);
+        pc_writer_apply(rig.w, &named, pc_writer_fingerprint(rig.w, &named));
         pc_rcu_quiescent();
     }
     pc_writer_look_up(rig.w, &named, &out.state);
