@@ -70,8 +70,16 @@ static void put_text(struct pc_buf *b, const char *key, struct pc_bytes value)
 
 static void put_seconds(struct pc_buf *b, const char *key, int64_t ms)
 {
-    if (ms > 0)
-        pc_buf_fmt(b, ",\"%s\":%lld.%03d", key, (long long)(ms / 1000), (int)(ms % 1000));
+    unsigned rest = (unsigned)(ms % 1000);
+    if (ms <= 0)
+        return;
+    pc_buf_lit(b, ",\"");
+    pc_buf_str(b, key);
+    pc_buf_lit(b, "\":");
+    pc_buf_u64(b, (uint64_t)ms / 1000);
+    char fraction[] = {'.', (char)('0' + rest / 100), (char)('0' + rest / 10 % 10),
+                       (char)('0' + rest % 10)};
+    pc_buf_put(b, fraction, sizeof fraction);
 }
 
 /* Whether these bytes may stand in a line as they are. */

@@ -2,6 +2,8 @@
  * The protobuf wire form of a Change (proto3: default values are not written). */
 #include "link/change.h"
 
+#include <endian.h>
+
 enum wire_type { WIRE_VARINT = 0, WIRE_FIXED64 = 1, WIRE_BYTES = 2, WIRE_FIXED32 = 5 };
 
 static const char *const kind_names[PC_KIND_COUNT] = {
@@ -43,76 +45,91 @@ bool pc_kind_takes(enum pc_kind kind, enum pc_op op)
     return kind == PC_KIND_ADMIN && op == PC_OP_NOTE;
 }
 
-static void put_varint(struct pc_buf *b, uint64_t v)
+/* The encoder writes through a plain pointer: room for the longest form was made sure of before. */
+static inline uint8_t *put_varint(uint8_t *p, uint64_t v)
 {
-    uint8_t out[10];
-    size_t n = 0;
-    while (v >= 0x80) {
-        out[n++] = (uint8_t)(v | 0x80);
-        v >>= 7;
-    }
-    out[n++] = (uint8_t)v;
-    pc_buf_put(b, out, n);
+    for (; v >= 0x80; v >>= 7)
+        *p++ = (uint8_t)(v | 0x80);
+    *p++ = (uint8_t)v;
+    return p;
 }
 
-static void put_tag(struct pc_buf *b, unsigned field, enum wire_type type)
+static inline uint8_t *put_number(uint8_t *p, unsigned field, uint64_t v)
 {
-    put_varint(b, (uint64_t)field << 3 | type);
+    return v ? put_varint(put_varint(p, field << 3 | WIRE_VARINT), v) : p;
 }
 
-static void put_number(struct pc_buf *b, unsigned field, uint64_t v)
+static inline uint8_t *put_fixed64(uint8_t *p, unsigned field, uint64_t v)
 {
     if (v == 0)
-        return;
-    put_tag(b, field, WIRE_VARINT);
-    put_varint(b, v);
+        return p;
+    p = put_varint(p, field << 3 | WIRE_FIXED64);
+    v = htole64(v);
+    memcpy(p, &v, sizeof v);
+    return p + sizeof v;
 }
 
-static void put_fixed64(struct pc_buf *b, unsigned field, uint64_t v)
-{
-    uint8_t out[8];
-    if (v == 0)
-        return;
-    for (unsigned i = 0; i < 8; i++)
-        out[i] = (uint8_t)(v >> (8 * i));
-    put_tag(b, field, WIRE_FIXED64);
-    pc_buf_put(b, out, sizeof out);
-}
-
-static void put_bytes(struct pc_buf *b, unsigned field, struct pc_bytes s)
+static inline uint8_t *put_bytes(uint8_t *p, unsigned field, struct pc_bytes s)
 {
     if (s.n == 0)
+        return p;
+    p = put_varint(put_varint(p, field << 3 | WIRE_BYTES), s.n);
+    memcpy(p, s.p, s.n);
+    return p + s.n;
+}
+
+static uint8_t *encode(const struct pc_change *c, uint8_t *p)
+{
+    p = put_fixed64(p, 1, c->node);
+    p = put_fixed64(p, 2, c->incarnation);
+    p = put_number(p, 3, c->sequence);
+    p = put_fixed64(p, 4, c->hlc);
+    p = put_number(p, 5, c->kind);
+    p = put_number(p, 6, c->op);
+    p = put_bytes(p, 7, c->issuer);
+    p = put_bytes(p, 8, c->id);
+    p = put_number(p, 9, (uint64_t)c->at_ms);
+    p = put_number(p, 10, (uint64_t)c->expires_at_ms);
+    p = put_number(p, 11, (uint64_t)c->cutoff_ms);
+    p = put_bytes(p, 12, c->actor);
+    p = put_bytes(p, 13, c->source);
+    p = put_bytes(p, 14, c->request_id);
+    p = put_bytes(p, 15, c->reason);
+    p = put_number(p, 16, c->remote);
+    p = put_bytes(p, 17, c->value);
+    return put_number(p, 18, c->ephemeral);
+}
+
+/* The encoding is no longer than this: beside the texts 160 bytes, as in PC_CHANGE_PLAIN_MAX. */
+static size_t encoded_bound(const struct pc_change *c)
+{
+    return PC_CHANGE_FIXED_MAX + c->issuer.n + c->id.n + c->actor.n + c->source.n +
+           c->request_id.n + c->reason.n + c->value.n;
+}
+
+/* Where the bound does not fit the encoding may. */
+static __attribute__((noinline)) void encode_narrowly(const struct pc_change *c, struct pc_buf *b)
+{
+    uint8_t whole[PC_CHANGE_ENCODED_MAX];
+    if (encoded_bound(c) > sizeof whole) {
+        b->overflow = true;
         return;
-    put_tag(b, field, WIRE_BYTES);
-    put_varint(b, s.n);
-    pc_buf_bytes(b, s);
+    }
+    pc_buf_put(b, whole, (size_t)(encode(c, whole) - whole));
 }
 
 void pc_change_encode(const struct pc_change *c, struct pc_buf *b)
 {
     PC_ASSERT(c->kind > PC_KIND_NONE && c->kind < PC_KIND_COUNT);
     PC_ASSERT(c->op > PC_OP_NONE && c->op < PC_OP_COUNT);
-    put_fixed64(b, 1, c->node);
-    put_fixed64(b, 2, c->incarnation);
-    put_number(b, 3, c->sequence);
-    put_fixed64(b, 4, c->hlc);
-    put_number(b, 5, c->kind);
-    put_number(b, 6, c->op);
-    put_bytes(b, 7, c->issuer);
-    put_bytes(b, 8, c->id);
-    put_number(b, 9, (uint64_t)c->at_ms);
-    put_number(b, 10, (uint64_t)c->expires_at_ms);
-    put_number(b, 11, (uint64_t)c->cutoff_ms);
-    put_bytes(b, 12, c->actor);
-    put_bytes(b, 13, c->source);
-    put_bytes(b, 14, c->request_id);
-    put_bytes(b, 15, c->reason);
-    put_number(b, 16, c->remote);
-    put_bytes(b, 17, c->value);
-    put_number(b, 18, c->ephemeral);
+    if (PC_UNLIKELY(b->overflow || encoded_bound(c) > b->cap - b->len)) {
+        encode_narrowly(c, b);
+        return;
+    }
+    b->len = (size_t)(encode(c, b->p + b->len) - b->p);
 }
 
-static bool get_varint(struct pc_bytes *s, uint64_t *ret_v)
+static bool get_long_varint(struct pc_bytes *s, uint64_t *ret_v)
 {
     uint64_t v = 0;
     for (unsigned i = 0; i < 10 && i < s->n; i++) {
@@ -129,13 +146,23 @@ static bool get_varint(struct pc_bytes *s, uint64_t *ret_v)
     return false;
 }
 
+/* Tags, lengths and small numbers have one byte. */
+static inline bool get_varint(struct pc_bytes *s, uint64_t *ret_v)
+{
+    if (PC_UNLIKELY(s->n == 0 || s->p[0] >= 0x80))
+        return get_long_varint(s, ret_v);
+    *ret_v = *s->p++;
+    s->n--;
+    return true;
+}
+
 /* One field's value: a number, or a run of bytes. */
 struct value {
     uint64_t number;
     struct pc_bytes bytes;
 };
 
-static bool take(struct pc_bytes *s, size_t n, struct pc_bytes *ret)
+static inline bool take(struct pc_bytes *s, size_t n, struct pc_bytes *ret)
 {
     if (n > s->n)
         return false;
@@ -145,7 +172,7 @@ static bool take(struct pc_bytes *s, size_t n, struct pc_bytes *ret)
     return true;
 }
 
-static bool get_value(struct pc_bytes *s, unsigned type, struct value *ret)
+static inline bool get_value(struct pc_bytes *s, unsigned type, struct value *ret)
 {
     uint64_t n;
     switch (type) {
@@ -154,9 +181,8 @@ static bool get_value(struct pc_bytes *s, unsigned type, struct value *ret)
     case WIRE_FIXED64:
         if (!take(s, 8, &ret->bytes))
             return false;
-        ret->number = 0;
-        for (unsigned i = 0; i < 8; i++)
-            ret->number |= (uint64_t)ret->bytes.p[i] << (8 * i);
+        memcpy(&ret->number, ret->bytes.p, sizeof ret->number);
+        ret->number = le64toh(ret->number);
         return true;
     case WIRE_BYTES: return get_varint(s, &n) && n <= s->n && take(s, (size_t)n, &ret->bytes);
     default: return false;

@@ -50,10 +50,12 @@ enum pc_op {
 #define PC_REQUEST_ID_MAX 128
 #define PC_REASON_MAX     512
 #define PC_VALUE_MAX      8192
+/* What an encoded Change has beside its texts, at most. */
+#define PC_CHANGE_FIXED_MAX 160
 /* No encoded Change is larger; those without a value are at most the first. */
 #define PC_CHANGE_PLAIN_MAX                                                                        \
     (PC_ISSUER_MAX + PC_ID_MAX + PC_ACTOR_MAX + PC_SOURCE_MAX + PC_REQUEST_ID_MAX +                \
-     PC_REASON_MAX + 160)
+     PC_REASON_MAX + PC_CHANGE_FIXED_MAX)
 #define PC_CHANGE_ENCODED_MAX (PC_CHANGE_PLAIN_MAX + PC_VALUE_MAX + 8)
 
 /* Times are milliseconds since the Unix epoch; hlc is milliseconds << 16 | counter. The byte runs

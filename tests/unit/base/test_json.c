@@ -410,9 +410,30 @@ static void no_prefix_is_accepted_or_read_beyond(void **state)
     munmap(end - 4096, 8192);
 }
 
+/* Every byte at every place of a run, beside a rule that looks at one byte at a time. */
+static void escaping_finds_every_byte_that_needs_it_wherever_it_stands(void **state)
+{
+    (void)state;
+    for (unsigned c = 0; c < 256; c++)
+        for (size_t at = 0; at < 19; at++) {
+            uint8_t text[19], out[64];
+            struct pc_buf b = pc_buf_of(out, sizeof out);
+            memset(text, 'a', sizeof text);
+            text[at] = (uint8_t)c;
+            pc_buf_json(&b, pc_bytes_of(text, sizeof text));
+            bool plain = c >= 0x20 && c < 0x80 && c != '"' && c != '\\' && c != 0x7f;
+            assert_false(b.overflow);
+            assert_int_equal(plain, b.len == sizeof text && memcmp(out, text, b.len) == 0);
+            assert_memory_equal(out, text, at);
+            assert_memory_equal(out + b.len - (sizeof text - at - 1), text + at + 1,
+                                sizeof text - at - 1);
+        }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(escaping_finds_every_byte_that_needs_it_wherever_it_stands),
         cmocka_unit_test(accepts_every_kind_of_value),
         cmocka_unit_test(refuses_bad_syntax_and_says_where),
         cmocka_unit_test(refuses_invalid_utf8_and_lone_surrogates),

@@ -56,6 +56,66 @@ static void encoding_is_what_protobuf_c_reads(void **state)
     portcullis__change__free_unpacked(msg, NULL);
 }
 
+/* A number of any length in bits, often 0. */
+static uint64_t any_number(uint64_t *seed)
+{
+    *seed = *seed * UINT64_C(6364136223846793005) + 1442695040888963407;
+    unsigned bits = (unsigned)(*seed >> 58) + 1;
+    return *seed >> 40 & 1 ? *seed >> (64 - bits) : 0;
+}
+
+static struct pc_bytes any_text(uint64_t *seed, const char *text, size_t max)
+{
+    return pc_bytes_of(text, (size_t)(any_number(seed) % (max + 1)));
+}
+
+static void every_change_has_the_bytes_of_protobuf_c_and_needs_no_more_room(void **state)
+{
+    (void)state;
+    static char text[PC_VALUE_MAX];
+    static uint8_t mem[PC_CHANGE_ENCODED_MAX], narrow[PC_CHANGE_ENCODED_MAX],
+        packed[PC_CHANGE_ENCODED_MAX];
+    uint64_t seed = 1;
+    memset(text, 'x', sizeof text);
+    for (unsigned i = 0; i < 3000; i++) {
+        struct pc_change c = {
+            .node = any_number(&seed),
+            .incarnation = any_number(&seed),
+            .sequence = any_number(&seed),
+            .hlc = any_number(&seed),
+            .kind = (enum pc_kind)(1 + i % (PC_KIND_COUNT - 1)),
+            .op = (enum pc_op)(1 + i % (PC_OP_COUNT - 1)),
+            .issuer = any_text(&seed, text, PC_ISSUER_MAX),
+            .id = any_text(&seed, text, PC_ID_MAX),
+            .at_ms = (int64_t)(any_number(&seed) >> 1),
+            .expires_at_ms = (int64_t)(any_number(&seed) >> 1),
+            .cutoff_ms = (int64_t)(any_number(&seed) >> 1),
+            .actor = any_text(&seed, text, PC_ACTOR_MAX),
+            .source = any_text(&seed, text, PC_SOURCE_MAX),
+            .request_id = any_text(&seed, text, PC_REQUEST_ID_MAX),
+            .reason = any_text(&seed, text, PC_REASON_MAX),
+            .remote = i % 2 != 0,
+            .value = any_text(&seed, text, PC_VALUE_MAX),
+            .ephemeral = i % 3 == 0,
+        };
+        struct pc_buf b = pc_buf_of(mem, sizeof mem);
+        pc_change_encode(&c, &b);
+        Portcullis__Change *msg = portcullis__change__unpack(NULL, b.len, mem);
+        assert_non_null(msg);
+        assert_true(msg->at_ms == c.at_ms && msg->incarnation == c.incarnation);
+        assert_int_equal(strlen(msg->value), c.value.n);
+        assert_int_equal(portcullis__change__pack(msg, packed), b.len);
+        assert_memory_equal(packed, mem, b.len);
+        portcullis__change__free_unpacked(msg, NULL);
+        struct pc_buf exact = pc_buf_of(narrow, b.len), less = pc_buf_of(narrow, b.len - 1);
+        pc_change_encode(&c, &less);
+        assert_true(less.overflow && less.len == 0);
+        pc_change_encode(&c, &exact);
+        assert_false(exact.overflow);
+        assert_memory_equal(narrow, mem, b.len);
+    }
+}
+
 static void decoding_gives_back_what_was_encoded(void **state)
 {
     (void)state;
@@ -148,6 +208,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(encoding_is_what_protobuf_c_reads),
+        cmocka_unit_test(every_change_has_the_bytes_of_protobuf_c_and_needs_no_more_room),
         cmocka_unit_test(decoding_gives_back_what_was_encoded),
         cmocka_unit_test(every_truncation_is_refused_or_shorter),
         cmocka_unit_test(kind_names_round_trip),
