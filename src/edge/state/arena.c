@@ -139,16 +139,18 @@ int32_t pc_arena_take(struct pc_arena *a)
     return (int32_t)block;
 }
 
-/* A huge page has just become wholly free. */
-static void keep_or_drop(struct pc_arena *a, uint32_t index)
+void pc_arena_trim(struct pc_arena *a)
 {
-    void *p = a->base + index * PC_ARENA_HUGE_BYTES;
-    if (a->n_empty < PC_ARENA_KEEP_HUGE || madvise(p, PC_ARENA_HUGE_BYTES, MADV_DONTNEED) != 0) {
-        a->n_empty++;
-        return;
+    /* The upper ones go, A2 needs the lower ones first. */
+    for (uint32_t i = a->writable; i-- > 0 && a->n_empty > PC_ARENA_KEEP_HUGE;) {
+        struct huge *h = &a->huge[i];
+        void *p = a->base + i * PC_ARENA_HUGE_BYTES;
+        if (!h->touched || !is_empty(h) || madvise(p, PC_ARENA_HUGE_BYTES, MADV_DONTNEED) != 0)
+            continue;
+        h->touched = false;
+        a->n_touched--;
+        a->n_empty--;
     }
-    a->huge[index].touched = false; /* A3 */
-    a->n_touched--;
 }
 
 void pc_arena_give(struct pc_arena *a, uint32_t block)
@@ -161,8 +163,7 @@ void pc_arena_give(struct pc_arena *a, uint32_t block)
     a->used--;
     a->lowest = (uint32_t)pc_min_u64(a->lowest, index);
     ARENA_POISON(a->base + block * PC_ARENA_BLOCK_BYTES, PC_ARENA_BLOCK_BYTES);
-    if (is_empty(h))
-        keep_or_drop(a, index);
+    a->n_empty += is_empty(h);
 }
 
 void pc_arena_poison(const struct pc_arena *a, uint32_t block)

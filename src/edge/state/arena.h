@@ -7,7 +7,9 @@
  *
  * A1  A block is handed out to one taker at a time; its contents are undefined then.
  * A2  The lowest free block is taken first, so that the upper end empties.
- * A3  Wholly free huge pages beyond a small reserve go back to the system. */
+ * A3  Wholly free huge pages beyond a small reserve go back to the system when it is trimmed: once
+ *     in a while and not at once, because the next blocks would make the system clear them again.
+ */
 #ifndef PC_EDGE_STATE_ARENA_H
 #define PC_EDGE_STATE_ARENA_H
 
@@ -19,7 +21,7 @@ extern "C" {
 
 #define PC_ARENA_BLOCK_BYTES ((size_t)16 << 10)
 #define PC_ARENA_HUGE_BYTES  ((size_t)2 << 20)
-/* Wholly free huge pages kept for the next blocks. */
+/* Wholly free huge pages that trimming keeps for the next blocks. */
 #define PC_ARENA_KEEP_HUGE 2
 /* Block numbers take 24 bits: 256 GiB. */
 #define PC_ARENA_BLOCKS_MAX ((uint32_t)1 << 24)
@@ -42,6 +44,7 @@ uint8_t *pc_arena_base(const struct pc_arena *a);
 /* A block's number, or -ENOMEM at the limit or if the system has no memory. */
 int32_t pc_arena_take(struct pc_arena *a);
 void pc_arena_give(struct pc_arena *a, uint32_t block);
+void pc_arena_trim(struct pc_arena *a); /* A3 */
 void pc_arena_read_stats(const struct pc_arena *a, struct pc_arena_stats *ret_stats);
 
 /* For any thread that knows a block is nobody's any more, before it is given: in checking builds

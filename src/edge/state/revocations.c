@@ -277,8 +277,12 @@ uint32_t pc_revocations_reap(struct pc_revocations *t, int64_t expired_before_ms
     assert_on_writer(t);
     /* PC_REV_TIME_NEVER is below nothing, so what never expires stays. */
     uint64_t before = pc_rev_time_encode(expired_before_ms);
+    pc_revseg_settle(&t->pool);
+    pc_arena_trim(t->pool.arena); /* only then is it known whether segments should move */
     uint32_t n = pc_revtab_reap(&t->main, before, &left);
-    return n + pc_revtab_reap(&t->side, before, &left);
+    n += pc_revtab_reap(&t->side, before, &left);
+    pc_arena_trim(t->pool.arena);
+    return n;
 }
 
 /* A change replaces at most one segment of each table by two, and a segment has to take more

@@ -79,6 +79,8 @@ static void wholly_free_huge_pages_go_back_but_for_a_reserve(void **state)
     assert_int_equal(stats_of(a).resident_bytes, 6 * PC_ARENA_HUGE_BYTES);
     for (uint32_t i = n; i-- > 0;)
         pc_arena_give(a, i);
+    assert_int_equal(stats_of(a).resident_bytes, 6 * PC_ARENA_HUGE_BYTES); /* for what comes next */
+    pc_arena_trim(a);
     assert_int_equal(stats_of(a).resident_bytes, PC_ARENA_KEEP_HUGE * PC_ARENA_HUGE_BYTES);
     assert_int_equal(stats_of(a).used_bytes, 0);
     assert_int_equal(pc_arena_take(a), 0);
