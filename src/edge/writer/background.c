@@ -94,8 +94,28 @@ static int begin_snapshot(struct pc_writer *w)
 
 /* ---- writing it: the helper thread, or the writer at shutdown ---- */
 
-static int export_table(struct pc_snapshot_writer *s, const struct pc_revocations *t,
-                        enum pc_section section, uint8_t *buf)
+/* While a thread that is online waits for the disk no grace period ends, and what the writer
+ * retires meanwhile adds up: so the helper is offline whenever it reads no table. Where the writer
+ * does its work (at shutdown, and in simulations) it stays online. */
+static bool is_helper(const struct pc_writer *w)
+{
+    return !pthread_equal(pthread_self(), w->thread);
+}
+
+static void disk_begins(const struct pc_writer *w)
+{
+    if (is_helper(w))
+        pc_rcu_offline();
+}
+
+static void disk_ends(const struct pc_writer *w)
+{
+    if (is_helper(w))
+        pc_rcu_online();
+}
+
+static int export_table(const struct pc_writer *w, struct pc_snapshot_writer *s,
+                        const struct pc_revocations *t, enum pc_section section, uint8_t *buf)
 {
     struct pc_revocations_cursor cursor = {0};
     for (;;) {
@@ -103,7 +123,9 @@ static int export_table(struct pc_snapshot_writer *s, const struct pc_revocation
         PC_ASSERT(n >= 0);
         if (n == 0)
             return 0;
+        disk_begins(w);
         int rc = pc_snapshot_block(s, (uint32_t)section, buf, (size_t)n);
+        disk_ends(w);
         if (rc < 0)
             return rc;
         pc_rcu_quiescent();
@@ -142,9 +164,9 @@ static int write_blocks(struct pc_writer *w, struct pc_snapshot_writer *s)
     if (rc == 0)
         rc = write_changes(s, PC_SECTION_REGISTERS, bg->registers, bg->registers_n);
     if (rc == 0)
-        rc = export_table(s, w->tables->ids, PC_SECTION_IDS, buf);
+        rc = export_table(w, s, w->tables->ids, PC_SECTION_IDS, buf);
     if (rc == 0)
-        rc = export_table(s, w->tables->cutoffs, PC_SECTION_CUTOFFS, buf);
+        rc = export_table(w, s, w->tables->cutoffs, PC_SECTION_CUTOFFS, buf);
     free(buf);
     return rc;
 }
@@ -175,7 +197,9 @@ static int write_snapshot(struct pc_writer *w, struct pc_why *why)
         pc_snapshot_abort(s);
         return pc_fail(why, rc, "cannot write the snapshot: %s", pc_strerror(rc));
     }
+    disk_begins(w);
     rc = pc_snapshot_commit(s, why);
+    disk_ends(w);
     if (rc < 0)
         return rc;
     struct pc_journal_status status;
@@ -197,8 +221,11 @@ static void do_snapshot(struct pc_writer *w)
 bool pc_background_work(struct pc_writer *w)
 {
     bool did = pc_audit_thread_work(w);
-    if (pc_journal_wants_segment(w->journal))
+    if (pc_journal_wants_segment(w->journal)) {
+        disk_begins(w);
         did = pc_journal_prepare_next(w->journal) == 0;
+        disk_ends(w);
+    }
     if (atomic_load_explicit(&w->background.snapshot, memory_order_acquire) ==
         PC_SNAPSHOT_RUNNING) {
         do_snapshot(w);
