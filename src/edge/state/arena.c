@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0
  * The block arena. Address space is reserved once without access; it becomes writable in steps as
  * higher blocks are taken, so that an unused arena costs nothing even where overcommit is off.
- * A bit per block says whether it is taken: a huge page is two words. The owner thread only. */
+ * A bit per block says whether it is taken: a huge page is three words. The owner thread only. */
 #include "edge/state/arena.h"
 
 #include <errno.h>
@@ -25,10 +25,9 @@
 #define ARENA_UNPOISON(p, n) ((void)(p), (void)(n))
 #endif
 
-#define BLOCKS_PER_HUGE ((uint32_t)(PC_ARENA_HUGE_BYTES / PC_ARENA_BLOCK_BYTES))
-#define WORDS_PER_HUGE  (BLOCKS_PER_HUGE / 64)
-#define GROW_HUGE       8 /* made writable at a time */
-#define POISON_BYTE     0xff
+#define WORDS_PER_HUGE ((PC_ARENA_HUGE_BLOCKS + 63) / 64)
+#define GROW_HUGE      8 /* made writable at a time */
+#define POISON_BYTE    0xff
 
 struct huge {
     uint64_t taken[WORDS_PER_HUGE];
@@ -49,7 +48,7 @@ struct pc_arena {
 int pc_arena_new(size_t limit_bytes, struct pc_arena **ret_arena)
 {
     size_t n_huge = (limit_bytes + PC_ARENA_HUGE_BYTES - 1) / PC_ARENA_HUGE_BYTES;
-    if (n_huge == 0 || n_huge * BLOCKS_PER_HUGE > PC_ARENA_BLOCKS_MAX)
+    if (n_huge == 0 || n_huge > PC_ARENA_BYTES_MAX / PC_ARENA_HUGE_BYTES)
         return -EINVAL;
     struct pc_arena *a = calloc(1, sizeof *a);
     struct huge *huge = calloc(n_huge, sizeof *huge);
@@ -97,13 +96,15 @@ static bool is_empty(const struct huge *h)
     return any == 0;
 }
 
-/* The lowest free block of a huge page, or BLOCKS_PER_HUGE. */
+/* The lowest free block of a huge page, or PC_ARENA_HUGE_BLOCKS: the last word has more bits than
+ * there are blocks. */
 static uint32_t free_block(const struct huge *h)
 {
     for (uint32_t w = 0; w < WORDS_PER_HUGE; w++)
         if (~h->taken[w])
-            return w * 64 + (uint32_t)__builtin_ctzll(~h->taken[w]);
-    return BLOCKS_PER_HUGE;
+            return (uint32_t)pc_min_u64(w * 64 + (uint32_t)__builtin_ctzll(~h->taken[w]),
+                                        PC_ARENA_HUGE_BLOCKS);
+    return PC_ARENA_HUGE_BLOCKS;
 }
 
 static bool make_writable(struct pc_arena *a, uint32_t index)
@@ -120,7 +121,7 @@ static bool make_writable(struct pc_arena *a, uint32_t index)
 
 int32_t pc_arena_take(struct pc_arena *a)
 {
-    while (a->lowest < a->n_huge && free_block(&a->huge[a->lowest]) == BLOCKS_PER_HUGE)
+    while (a->lowest < a->n_huge && free_block(&a->huge[a->lowest]) == PC_ARENA_HUGE_BLOCKS)
         a->lowest++; /* A2 */
     if (a->lowest == a->n_huge || !make_writable(a, a->lowest))
         return -ENOMEM;
@@ -134,8 +135,8 @@ int32_t pc_arena_take(struct pc_arena *a)
     h->touched = true;
     h->taken[i / 64] |= (uint64_t)1 << (i % 64);
     a->used++;
-    uint32_t block = a->lowest * BLOCKS_PER_HUGE + i;
-    ARENA_UNPOISON(a->base + block * PC_ARENA_BLOCK_BYTES, PC_ARENA_BLOCK_BYTES);
+    uint32_t block = a->lowest << PC_ARENA_INDEX_BITS | i;
+    ARENA_UNPOISON(pc_arena_block(a->base, block), PC_ARENA_BLOCK_BYTES);
     return (int32_t)block;
 }
 
@@ -155,20 +156,20 @@ void pc_arena_trim(struct pc_arena *a)
 
 void pc_arena_give(struct pc_arena *a, uint32_t block)
 {
-    uint32_t index = block / BLOCKS_PER_HUGE, i = block % BLOCKS_PER_HUGE;
-    PC_ASSERT(index < a->n_huge && a->used > 0);
+    uint32_t index = block >> PC_ARENA_INDEX_BITS, i = block & ((1u << PC_ARENA_INDEX_BITS) - 1);
+    PC_ASSERT(index < a->n_huge && i < PC_ARENA_HUGE_BLOCKS && a->used > 0);
     struct huge *h = &a->huge[index];
     PC_ASSERT(h->taken[i / 64] >> (i % 64) & 1); /* A1 */
     h->taken[i / 64] &= ~((uint64_t)1 << (i % 64));
     a->used--;
     a->lowest = (uint32_t)pc_min_u64(a->lowest, index);
-    ARENA_POISON(a->base + block * PC_ARENA_BLOCK_BYTES, PC_ARENA_BLOCK_BYTES);
+    ARENA_POISON(pc_arena_block(a->base, block), PC_ARENA_BLOCK_BYTES);
     a->n_empty += is_empty(h);
 }
 
 void pc_arena_poison(const struct pc_arena *a, uint32_t block)
 {
-    uint8_t *p = a->base + block * PC_ARENA_BLOCK_BYTES;
+    uint8_t *p = pc_arena_block(a->base, block);
     if (PC_TORTURE || PC_EXPENSIVE_ASSERTS)
         memset(p, POISON_BYTE, PC_ARENA_BLOCK_BYTES);
     ARENA_POISON(p, PC_ARENA_BLOCK_BYTES);
@@ -177,7 +178,7 @@ void pc_arena_poison(const struct pc_arena *a, uint32_t block)
 void pc_arena_read_stats(const struct pc_arena *a, struct pc_arena_stats *ret_stats)
 {
     *ret_stats = (struct pc_arena_stats){
-        .limit_bytes = a->n_huge * PC_ARENA_HUGE_BYTES,
+        .limit_bytes = (size_t)a->n_huge * PC_ARENA_HUGE_BLOCKS * PC_ARENA_BLOCK_BYTES,
         .used_bytes = a->used * PC_ARENA_BLOCK_BYTES,
         .resident_bytes = a->n_touched * PC_ARENA_HUGE_BYTES,
     };

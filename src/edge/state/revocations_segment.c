@@ -33,7 +33,7 @@ static int more_descriptors(struct pc_revseg_pool *pool)
     int32_t block = pc_arena_take(pool->arena);
     if (block < 0)
         return block;
-    struct pc_revseg *s = (void *)(pool->base + (size_t)block * PC_ARENA_BLOCK_BYTES);
+    struct pc_revseg *s = (void *)pc_arena_block(pool->base, (uint32_t)block);
     for (size_t i = 0; i < PC_ARENA_BLOCK_BYTES / sizeof *s; i++) {
         s[i].next = pool->free;
         pool->free = &s[i];
@@ -67,7 +67,7 @@ static int add_block(struct pc_revseg *s)
     int32_t number = pc_arena_take(s->pool->arena);
     if (number < 0)
         return number;
-    PC_ASSERT(index < PC_REVSEG_BLOCKS_MAX && (uint32_t)number < PC_ARENA_BLOCKS_MAX);
+    PC_ASSERT(index < PC_REVSEG_BLOCKS_MAX && (uint32_t)number < PC_ARENA_NUMBERS_MAX);
     for (unsigned i = 0; i < 3; i++)
         s->blocks[3 * index + i] = (uint8_t)((uint32_t)number >> 8 * i);
     uint8_t *p = pc_revseg_block(s, s->pool->base, index);
@@ -223,36 +223,54 @@ void pc_revseg_absorb(struct pc_revseg *s, uint64_t fp, const struct pc_rev_time
     PC_ASSERT(changed == 1 && probe.copies == 1);
 }
 
-/* Adds a slot for a fingerprint that an unpublished segment does not have. */
-static inline __attribute__((always_inline)) void put_new(struct pc_revseg *s, const uint8_t *base,
-                                                          unsigned columns, uint64_t fp,
-                                                          const uint8_t *record)
+/* Raises a record to the maximum with another. */
+static void merge_record(uint8_t *into, const uint8_t *from, unsigned columns)
+{
+    for (unsigned c = 0; c < columns; c++, into += PC_REV_TIME_BYTES, from += PC_REV_TIME_BYTES)
+        pc_rev_time_store(into, pc_max_u64(pc_rev_time_load(into), pc_rev_time_load(from)));
+}
+
+/* Adds a slot to an unpublished segment; or merges into the one of the same fingerprint, which is
+ * looked for only if there may be one. */
+static inline __attribute__((always_inline)) void put(struct pc_revseg *s, const uint8_t *base,
+                                                      unsigned columns, bool copies, uint64_t fp,
+                                                      const uint8_t *record)
 {
     struct pc_revseg_place p = pc_revseg_start(s, base, s->groups, columns, fp);
-    uint32_t empty;
-    (void)pc_revseg_match(p.at, PC_REVSEG_EMPTY, &empty);
-    while (PC_UNLIKELY(!empty)) { /* S4 ends it */
+    const uint8_t tag = pc_revseg_tag(fp);
+    uint32_t empty, match;
+    for (;;) { /* S4 ends it */
+        match = pc_revseg_match(p.at, tag, &empty);
+        for (; copies && match; match &= match - 1) {
+            unsigned at = (unsigned)__builtin_ctz(match);
+            if (pc_revseg_fingerprint(p.at, at) == fp) {
+                merge_record(pc_revseg_record(p.at, at, columns), record, columns);
+                return;
+            }
+        }
+        if (PC_LIKELY(empty))
+            break;
         pc_revseg_advance(s, base, s->groups, columns, &p);
-        (void)pc_revseg_match(p.at, PC_REVSEG_EMPTY, &empty);
     }
     unsigned slot = (unsigned)__builtin_ctz(empty);
     memcpy(p.at + 16 + 8 * (size_t)slot, &fp, sizeof fp);
     memcpy(pc_revseg_record(p.at, slot, columns), record, (size_t)columns * PC_REV_TIME_BYTES);
-    p.at[slot] = pc_revseg_tag(fp);
+    p.at[slot] = tag;
     s->used++;
     s->entries++;
     s->earliest = pc_min_u64(s->earliest, pc_rev_time_load(record));
 }
 
-/* Without copies there is nothing to look for and nothing to merge. The order of the slots is about
- * that of their new places, so both segments are walked through once. */
+/* The order of the slots is about that of their new places, so both segments are walked through
+ * once. */
 static inline __attribute__((always_inline)) void take_over(struct pc_revseg *const into[2],
                                                             const struct pc_revseg *from,
-                                                            unsigned shift, unsigned columns)
+                                                            unsigned shift, unsigned columns,
+                                                            bool copies)
 {
     const uint8_t *base = from->pool->base;
     const uint32_t per_block = pc_revseg_groups_per_block(columns);
-    _Static_assert(PC_REV_EXPIRY == 0, "put_new() takes the first time for the expiry");
+    _Static_assert(PC_REV_EXPIRY == 0, "put() takes the first time for the expiry");
     for (uint32_t g = 0; g < from->groups; g++) {
         const uint8_t *group = pc_revseg_block(from, base, g / per_block) +
                                (size_t)(g % per_block) * pc_revseg_group_bytes(columns);
@@ -261,7 +279,7 @@ static inline __attribute__((always_inline)) void take_over(struct pc_revseg *co
             uint64_t fp = pc_revseg_fingerprint(group, slot);
             struct pc_revseg *s = into[fp >> shift & 1];
             PC_ASSERT(s->used + 1 < pc_revseg_slots(s)); /* S4 */
-            put_new(s, base, columns, fp, pc_revseg_record(group, slot, columns));
+            put(s, base, columns, copies, fp, pc_revseg_record(group, slot, columns));
         }
     }
 }
@@ -269,18 +287,13 @@ static inline __attribute__((always_inline)) void take_over(struct pc_revseg *co
 void pc_revseg_absorb_all(struct pc_revseg *const into[2], const struct pc_revseg *from,
                           unsigned shift)
 {
-    struct pc_revseg_iter it = {0};
-    bool fresh = into[0]->used == 0 && into[1]->used == 0 && from->copies == 0;
-    if (fresh && from->columns == 2) {
-        take_over(into, from, shift, 2);
-        return;
-    }
-    if (fresh) {
-        take_over(into, from, shift, from->columns);
-        return;
-    }
-    while (pc_revseg_next(from, &it))
-        pc_revseg_absorb(into[it.fp >> shift & 1], it.fp, &it.times);
+    PC_ASSERT(into[0]->used == 0 && into[1]->used == 0);
+    if (from->columns > 2)
+        take_over(into, from, shift, from->columns, true);
+    else if (from->copies)
+        take_over(into, from, shift, 2, true);
+    else
+        take_over(into, from, shift, 2, false);
 }
 
 uint32_t pc_revseg_kill(struct pc_revseg *s, uint64_t fp)

@@ -3,7 +3,7 @@
  * of the arena. Private to edge/state/revocations*. Readers on any core, one writer.
  *
  *   struct pc_revseg   the blocks' numbers (one line), then what the writer needs (another)
- *   block   0  group 0, group 1, … as many as fit whole: 53, 42 or 35
+ *   block   0  group 0, group 1, … as many as fit whole: 53, 42 or 34
  *   group   0  16 tags, a byte each: 0 EMPTY, 1 DEAD, 2..254 from the fingerprint, 255 never
  *          16  16 fingerprints, 8 bytes each
  *         144  16 records of `columns` times, 40 bits each, low byte first: expiry, revoked_at,
@@ -108,7 +108,7 @@ static inline uint8_t *pc_revseg_block(const struct pc_revseg *s, const uint8_t 
 {
     uint32_t number;
     memcpy(&number, s->blocks + 3 * (size_t)index, sizeof number); /* one byte too many */
-    return (uint8_t *)(uintptr_t)base + (number & 0xffffff) * PC_ARENA_BLOCK_BYTES;
+    return pc_arena_block(base, number & 0xffffff);
 }
 
 static inline uint32_t pc_revseg_slots(const struct pc_revseg *s)
@@ -275,8 +275,8 @@ void pc_revseg_insert(struct pc_revseg *s, const struct pc_revseg_probe *probe, 
                       const struct pc_rev_times *times);
 /* Merges into an unpublished segment, in place. */
 void pc_revseg_absorb(struct pc_revseg *s, uint64_t fp, const struct pc_rev_times *times);
-/* Absorbs all of `from`, each fingerprint into the one its bit `shift` names. Both may be the same.
- */
+/* Absorbs all of `from`, each fingerprint into the one its bit `shift` names. Both are empty, or
+ * the same. */
 void pc_revseg_absorb_all(struct pc_revseg *const into[2], const struct pc_revseg *from,
                           unsigned shift);
 /* All live copies become DEAD; returns how many. */

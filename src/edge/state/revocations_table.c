@@ -39,20 +39,27 @@ struct directory {
 _Static_assert(sizeof(void *) == 8, "words pack a 48-bit address");
 
 /* Growth from one size to the next, in percent. */
-#define GROWTH_PERCENT 116
+#define GROWTH_PERCENT 112
 /* After a rebuild at least 1/64 and a few more entries fit before the next. */
 #define ROOM_SHIFT 6
 #define ROOM_MIN   4
-/* A probe this long in a segment with this much waste (copies, dead) is worth a rebuild. */
-#define PROBE_GROUPS_MAX 8
-#define PROBE_WASTE_MIN  32
+/* And at most 1/8 for copies. */
+#define COPIES_ROOM_SHIFT 3
+/* A probe this long in a segment with this much waste (copies, dead) is worth a rebuild: where the
+ * waste is this very fingerprint's, or a part of all slots, or the probe is longer still. Full as
+ * segments are, some probes are long without much waste, and a rebuild would not shorten them. */
+#define PROBE_GROUPS_MAX   8
+#define PROBE_WASTE_MIN    32
+#define PROBE_WASTE_SHIFT  4
+#define PROBE_GROUPS_NEVER 32
 /* Reaping rebuilds a segment when 1 in this many used slots is waste. */
 #define REAP_WASTE 8
-/* What looking at a segment's header costs in slots. */
-#define VISIT_COST 16
-/* Segments move down while more than this is resident but unused, and 1/32 of what is used. */
+/* What looking at a segment's header costs in slots, and the part of its slots a rebuild costs. */
+#define VISIT_COST    16
+#define REBUILD_SHIFT 2
+/* Segments move down while more than this is resident but unused, and 1/128 of what is used. */
 #define HOLES_MIN_BYTES (PC_ARENA_KEEP_HUGE * PC_ARENA_HUGE_BYTES)
-#define HOLES_SHIFT     5
+#define HOLES_SHIFT     7
 
 static uint64_t pack(unsigned high, const void *address)
 {
@@ -83,10 +90,13 @@ static uint32_t fill_of(uint32_t slots)
     return slots * PC_REVTAB_FILL_PERCENT / 100;
 }
 
-/* A rebuild leaves room for some more than n entries. */
-static uint32_t with_room(uint32_t n)
+/* A rebuild leaves room for some more than n entries. Where it folds copies, as many and more will
+ * come again: what is revoked a second time would otherwise pay for a rebuild of a segment that
+ * does not grow, and is full again at once. */
+static uint32_t with_room(uint32_t n, uint32_t copies)
 {
-    return n + (n >> ROOM_SHIFT) + ROOM_MIN;
+    uint32_t again = (uint32_t)pc_min_u64((uint64_t)copies * 2, n >> COPIES_ROOM_SHIFT);
+    return n + (uint32_t)pc_max_u64(n >> ROOM_SHIFT, again) + ROOM_MIN;
 }
 
 /* How many used slots a segment may have before it is rebuilt. */
@@ -100,14 +110,14 @@ struct size {
     uint32_t entries, slots;
 };
 
-/* The next size, of a series in steps of 1.16, that leaves some room above n entries. Each
+/* The next size, of a series in steps of 1.12, for the entries wanted. Each
  * segment has its own series: the golden ratio spreads the starting points of neighbours evenly
  * over a step, so that segments are rebuilt, and split, at different times and their average fill
  * is steady while the table grows. */
-static struct size next_size(const struct pc_revtab *t, uint64_t prefix, unsigned bits, uint32_t n)
+static struct size next_size(const struct pc_revtab *t, uint64_t prefix, unsigned bits,
+                             uint32_t wanted)
 {
     uint32_t phase = (uint32_t)top_bits(prefix, bits) * 0x9e3779b9u;
-    uint32_t wanted = with_room(n);
     uint32_t slots_max = pc_revseg_slots_max(t->columns);
     uint64_t at = (uint64_t)8 << 16;
     at += ((at * (GROWTH_PERCENT - 100) / 100) * phase) >> 32;
@@ -246,7 +256,7 @@ static struct pc_revseg *new_half(struct pc_revtab *t, const struct pc_revseg *s
                                   uint64_t prefix)
 {
     uint32_t entries = (uint32_t)pc_min_u64(live, s->entries);
-    struct size size = next_size(t, prefix, s->bits + 1u, entries);
+    struct size size = next_size(t, prefix, s->bits + 1u, with_room(entries, 0));
     return pc_revseg_new(t->pool, t->columns, size.slots, prefix, s->bits + 1u);
 }
 
@@ -287,13 +297,14 @@ static bool may_retire(const struct pc_revtab *t)
     return p->retired_bytes - p->returned_bytes < p->retired_limit_bytes;
 }
 
-/* Replaces s by something with room for one more; 0 or why not. */
-static int make_room(struct pc_revtab *t, struct pc_revseg *s)
+/* Replaces s by something with room for one more, and perhaps for copies; 0 or why not. */
+static int make_room(struct pc_revtab *t, struct pc_revseg *s, uint32_t copies)
 {
-    struct size size = next_size(t, s->prefix, s->bits, s->entries);
+    uint32_t wanted = with_room(s->entries, copies);
+    struct size size = next_size(t, s->prefix, s->bits, wanted);
     if (!may_retire(t))
         return PC_E_FULL;
-    if (pc_max_u64(size.entries, with_room(s->entries)) <= t->segment_entries)
+    if (pc_max_u64(size.entries, wanted) <= t->segment_entries)
         return rebuild(t, s, size.slots);
     if (s->bits < PC_REVTAB_DIRECTORY_BITS_MAX)
         return split(t, s);
@@ -311,13 +322,20 @@ bool pc_revtab_get(const struct pc_revtab *t, uint64_t fp, struct pc_rev_times *
     return probe.copies > 0;
 }
 
+static bool is_long(const struct pc_revseg *s, const struct pc_revseg_probe *probe)
+{
+    uint32_t waste = s->used - s->entries;
+    return probe->distance >= PROBE_GROUPS_MAX && waste >= PROBE_WASTE_MIN &&
+           (probe->copies >= PROBE_WASTE_MIN || waste >= s->used >> PROBE_WASTE_SHIFT ||
+            probe->distance >= PROBE_GROUPS_NEVER);
+}
+
 static bool wants_room(const struct pc_revtab *t, const struct pc_revseg *s,
                        const struct pc_revseg_probe *probe)
 {
     if (PC_TORTURE)
         return true;
-    return s->used >= threshold(t, s) || !probe->group ||
-           (probe->distance >= PROBE_GROUPS_MAX && s->used - s->entries >= PROBE_WASTE_MIN);
+    return s->used >= threshold(t, s) || !probe->group || PC_UNLIKELY(is_long(s, probe));
 }
 
 static bool is_brimful(const struct pc_revseg *s)
@@ -335,7 +353,7 @@ static int find_place(struct pc_revtab *t, uint64_t fp, struct pc_revseg **segme
     for (unsigned n = 0; n <= PC_REVTAB_DIRECTORY_BITS_MAX; n++) {
         struct pc_revseg *s = *segment;
         bool once = PC_TORTURE && n > 0 && s->used < threshold(t, s);
-        int r = wants_room(t, s, probe) && !once ? make_room(t, s) : 1;
+        int r = wants_room(t, s, probe) && !once ? make_room(t, s, s->copies) : 1;
         if (r < 0 && is_brimful(s))
             return r;
         if (r != 0) {
@@ -411,7 +429,7 @@ static bool stands_high(const struct pc_revseg *s)
     struct pc_arena_stats a;
     pc_arena_read_stats(s->pool->arena, &a);
     return a.resident_bytes > a.used_bytes + (a.used_bytes >> HOLES_SHIFT) + HOLES_MIN_BYTES &&
-           pc_revseg_highest_block(s) > a.used_bytes / PC_ARENA_BLOCK_BYTES;
+           pc_arena_ordinal(pc_revseg_highest_block(s)) > a.used_bytes / PC_ARENA_BLOCK_BYTES;
 }
 
 /* Rebuilds a segment that holds much waste, or stands high. For want of memory it stays as it is.
@@ -419,13 +437,12 @@ static bool stands_high(const struct pc_revseg *s)
 static bool squeeze(struct pc_revtab *t, struct pc_revseg *s)
 {
     bool wasteful = s->used - s->entries > s->used / REAP_WASTE;
-    return (wasteful || stands_high(s)) && make_room(t, s) == 0;
+    return (wasteful || stands_high(s)) && make_room(t, s, 0) == 0;
 }
 
 uint32_t pc_revtab_reap(struct pc_revtab *t, uint64_t before, int64_t *budget)
 {
     uint32_t killed = 0;
-    pc_revseg_settle(t->pool);
     for (uint64_t n = t->segments; n > 0 && *budget > 0; n--) {
         struct pc_revseg *s = pc_revtab_segment(t, t->reap_next);
         uint64_t end = s->bits ? s->prefix + ((uint64_t)1 << (64 - s->bits)) : 0;
@@ -435,7 +452,7 @@ uint32_t pc_revtab_reap(struct pc_revtab *t, uint64_t before, int64_t *budget)
             killed += reap_segment(t, s, before);
         }
         if (squeeze(t, s))
-            *budget -= pc_revseg_slots(s);
+            *budget -= pc_revseg_slots(s) >> REBUILD_SHIFT;
         t->reap_next = end;
         t->reap_passes += end == 0;
     }
@@ -470,7 +487,7 @@ bool pc_revtab_bulk(struct pc_revtab *t, uint64_t prefix, unsigned bits, uint32_
         return true;
     s = pc_revtab_segment(t, prefix);
     PC_ASSERT(s->bits == bits && s->prefix == prefix);
-    uint32_t slots = next_size(t, prefix, bits, n).slots;
+    uint32_t slots = next_size(t, prefix, bits, with_room(n, 0)).slots;
     struct pc_revseg *full = pc_revseg_new(t->pool, t->columns, slots, prefix, bits);
     if (!full) {
         *ret_error = -ENOMEM;

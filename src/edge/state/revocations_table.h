@@ -23,9 +23,9 @@
 #include "edge/state/revocations_segment.h"
 
 #define PC_REVTAB_DIRECTORY_BITS_MAX 20
-/* A segment is rebuilt when used slots reach this share, which with growth steps of 1.16 staggered
- * over the segments fills them to 0.80 on average. */
-#define PC_REVTAB_FILL_PERCENT 87
+/* A segment is rebuilt when used slots reach this share, which with growth steps of 1.12 (of whole
+ * blocks) staggered over the segments fills them to 0.83 on average. */
+#define PC_REVTAB_FILL_PERCENT 88
 /* When no memory can be had: the share of slots that stays EMPTY is 1 in this many. */
 #define PC_REVTAB_RESERVE_SLOTS 32
 

@@ -12,8 +12,6 @@
 
 #include "edge/state/arena.h"
 
-#define BLOCKS_PER_HUGE ((uint32_t)(PC_ARENA_HUGE_BYTES / PC_ARENA_BLOCK_BYTES))
-
 static struct pc_arena *new_arena(size_t bytes)
 {
     struct pc_arena *a = NULL;
@@ -33,13 +31,15 @@ static void the_lowest_free_block_is_taken_first(void **state)
 {
     (void)state;
     struct pc_arena *a = new_arena(8 * PC_ARENA_HUGE_BYTES);
-    for (int32_t i = 0; i < 300; i++)
-        assert_int_equal(pc_arena_take(a), i);
-    pc_arena_give(a, 200);
+    for (uint32_t i = 0; i < 300; i++) {
+        assert_int_equal(pc_arena_take(a), pc_arena_number(i));
+        assert_int_equal(pc_arena_ordinal(pc_arena_number(i)), i);
+    }
+    pc_arena_give(a, pc_arena_number(200));
     pc_arena_give(a, 3);
     assert_int_equal(pc_arena_take(a), 3);
-    assert_int_equal(pc_arena_take(a), 200);
-    assert_int_equal(pc_arena_take(a), 300);
+    assert_int_equal(pc_arena_take(a), pc_arena_number(200));
+    assert_int_equal(pc_arena_take(a), pc_arena_number(300));
     assert_int_equal(stats_of(a).used_bytes, 301 * PC_ARENA_BLOCK_BYTES);
     pc_arena_free(a);
 }
@@ -48,10 +48,12 @@ static void blocks_can_be_written_to_their_last_byte(void **state)
 {
     (void)state;
     struct pc_arena *a = new_arena(4 * PC_ARENA_HUGE_BYTES);
-    for (uint32_t i = 0; i < 4 * BLOCKS_PER_HUGE; i++) {
+    for (uint32_t i = 0; i < 4 * PC_ARENA_HUGE_BLOCKS; i++) {
         int32_t block = pc_arena_take(a);
         assert_true(block >= 0);
-        memset(pc_arena_base(a) + (size_t)block * PC_ARENA_BLOCK_BYTES, 0x5a, PC_ARENA_BLOCK_BYTES);
+        uint8_t *p = pc_arena_block(pc_arena_base(a), (uint32_t)block);
+        assert_int_equal((uintptr_t)p % PC_CACHE_LINE, 0);
+        memset(p, 0x5a, PC_ARENA_BLOCK_BYTES);
     }
     pc_arena_free(a);
 }
@@ -60,7 +62,7 @@ static void at_the_limit_there_is_no_block_and_a_given_one_serves_again(void **s
 {
     (void)state;
     struct pc_arena *a = new_arena(1); /* rounded up to one huge page */
-    for (uint32_t i = 0; i < BLOCKS_PER_HUGE; i++)
+    for (uint32_t i = 0; i < PC_ARENA_HUGE_BLOCKS; i++)
         assert_true(pc_arena_take(a) >= 0);
     assert_int_equal(pc_arena_take(a), -ENOMEM);
     pc_arena_give(a, 7);
@@ -72,13 +74,13 @@ static void at_the_limit_there_is_no_block_and_a_given_one_serves_again(void **s
 static void wholly_free_huge_pages_go_back_but_for_a_reserve(void **state)
 {
     (void)state;
-    const uint32_t n = 6 * BLOCKS_PER_HUGE;
+    const uint32_t n = 6 * PC_ARENA_HUGE_BLOCKS;
     struct pc_arena *a = new_arena(64 * PC_ARENA_HUGE_BYTES);
     for (uint32_t i = 0; i < n; i++)
-        memset(pc_arena_base(a) + (size_t)pc_arena_take(a) * PC_ARENA_BLOCK_BYTES, 1, 64);
+        memset(pc_arena_block(pc_arena_base(a), (uint32_t)pc_arena_take(a)), 1, 64);
     assert_int_equal(stats_of(a).resident_bytes, 6 * PC_ARENA_HUGE_BYTES);
     for (uint32_t i = n; i-- > 0;)
-        pc_arena_give(a, i);
+        pc_arena_give(a, pc_arena_number(i));
     assert_int_equal(stats_of(a).resident_bytes, 6 * PC_ARENA_HUGE_BYTES); /* for what comes next */
     pc_arena_trim(a);
     assert_int_equal(stats_of(a).resident_bytes, PC_ARENA_KEEP_HUGE * PC_ARENA_HUGE_BYTES);
@@ -90,7 +92,7 @@ static void wholly_free_huge_pages_go_back_but_for_a_reserve(void **state)
 static void random_taking_and_giving_never_hands_out_a_block_twice(void **state)
 {
     (void)state;
-    enum { BLOCKS = 3 * 128 };
+    enum { BLOCKS = 3 * PC_ARENA_HUGE_BLOCKS };
     struct pc_arena *a = new_arena(3 * PC_ARENA_HUGE_BYTES);
     bool taken[BLOCKS] = {false};
     uint32_t seed = 1, used = 0;
@@ -98,7 +100,7 @@ static void random_taking_and_giving_never_hands_out_a_block_twice(void **state)
         seed = seed * 1664525 + 1013904223;
         uint32_t block = (seed >> 8) % BLOCKS;
         if (taken[block] && (seed & 3)) {
-            pc_arena_give(a, block);
+            pc_arena_give(a, pc_arena_number(block));
             taken[block] = false;
             used--;
         } else {
@@ -106,6 +108,7 @@ static void random_taking_and_giving_never_hands_out_a_block_twice(void **state)
             assert_int_equal(got < 0, used == BLOCKS);
             if (got < 0)
                 continue;
+            got = (int32_t)pc_arena_ordinal((uint32_t)got);
             assert_false(taken[got]);
             for (int32_t lower = 0; lower < got; lower++)
                 assert_true(taken[lower]);
@@ -122,8 +125,7 @@ static void a_size_of_nothing_or_too_much_is_refused(void **state)
     (void)state;
     struct pc_arena *a = NULL;
     assert_int_equal(pc_arena_new(0, &a), -EINVAL);
-    assert_int_equal(pc_arena_new((size_t)PC_ARENA_BLOCKS_MAX * PC_ARENA_BLOCK_BYTES + 1, &a),
-                     -EINVAL);
+    assert_int_equal(pc_arena_new(PC_ARENA_BYTES_MAX + 1, &a), -EINVAL);
     assert_null(a);
     pc_arena_free(NULL);
 }
