@@ -258,7 +258,7 @@ bool ld_mint(const struct ld_mint_plan *plan, const char *path, struct ld_tokens
              struct ld_problem *problem)
 {
     struct ld_tokens t;
-    uint32_t stride;
+    uint32_t stride = 0;
     const int64_t now_s = plan->now_ms / 1000;
     if (plan->lifetime_s < 1 || plan->lifetime_s > INT32_MAX)
         return ld_problem_set(problem, "a lifetime is at least 1s and at most 68 years");

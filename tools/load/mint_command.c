@@ -295,6 +295,7 @@ static bool get_key(const struct mint_options *o, struct ld_key **ret_key,
                     struct ld_problem *problem)
 {
     struct ld_key *k;
+    PC_ASSERT(o->key); /* parse() */
     if (!o->generate_key || access(o->key, F_OK) == 0)
         return ld_key_load(o->key, o->alg, ret_key, problem);
     if (o->alg && strcmp(o->alg, "EdDSA") != 0)

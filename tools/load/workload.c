@@ -44,25 +44,18 @@ bool ld_workloads_folder(char ret_path[PATH_MAX_BYTES], struct ld_problem *probl
                           program);
 }
 
-static bool read_file(const char *path, char **ret_text, size_t *ret_n, struct ld_problem *problem)
+static bool read_file(const char *path, char *ret_text, size_t *ret_n, struct ld_problem *problem)
 {
     FILE *f = fopen(path, "re");
-    char *text = f ? malloc(LD_WL_FILE_MAX + 1) : NULL;
-    if (!text) {
-        ld_problem_set(problem, "%s: %s", path, pc_strerror(-errno));
-        if (f)
-            fclose(f);
-        return false;
-    }
-    *ret_n = fread(text, 1, LD_WL_FILE_MAX + 1, f);
-    *ret_text = text;
-    bool ok = !ferror(f);
-    int err = errno;
+    if (!f)
+        return ld_problem_set(problem, "%s: %s", path, pc_strerror(-errno));
+    const size_t n = fread(ret_text, 1, LD_WL_FILE_MAX + 1, f);
+    const bool ok = !ferror(f);
     fclose(f);
-    if (ok)
-        return true;
-    free(text);
-    return ld_problem_set(problem, "%s: %s", path, pc_strerror(-err));
+    if (!ok)
+        return ld_problem_set(problem, "%s: cannot be read", path);
+    *ret_n = n;
+    return true;
 }
 
 static bool is_path(const char *name)
@@ -75,8 +68,7 @@ bool ld_workload_load(const char *name, struct ld_workload **ret_workload,
                       struct ld_problem *problem)
 {
     char path[2 * PATH_MAX_BYTES], folder[PATH_MAX_BYTES];
-    char *text;
-    size_t n;
+    size_t n = 0;
     if (is_path(name)) {
         snprintf(path, sizeof path, "%s", name);
     } else {
@@ -89,9 +81,11 @@ bool ld_workload_load(const char *name, struct ld_workload **ret_workload,
                                   "them, a file of yours is named with its path",
                                   name);
     }
-    if (!read_file(path, &text, &n, problem))
-        return false;
-    bool ok = ld_workload_read(path, pc_bytes_of(text, n), ret_workload, problem);
+    char *text = malloc(LD_WL_FILE_MAX + 1);
+    if (!text)
+        return ld_problem_set(problem, "out of memory");
+    const bool ok = read_file(path, text, &n, problem) &&
+                    ld_workload_read(path, pc_bytes_of(text, n), ret_workload, problem);
     free(text);
     return ok;
 }
