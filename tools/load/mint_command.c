@@ -2,6 +2,7 @@
  * portcullis-load mint: keys, tokens, the key set that trusts them, and files of requests made of
  * them, for runs of this program or any other. */
 #include <errno.h>
+#include <fcntl.h>
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -195,11 +196,19 @@ static bool parse(struct mint_options *o, int argc, char **argv, bool *ret_help,
 
 /* ---- Writing. ---- */
 
-static FILE *create(const char *path, struct ld_problem *problem)
+/* What holds tokens is for the owner alone, as the token file is: whoever reads one may use it. */
+enum { MODE_OF_SECRETS = 0600, MODE_OF_PUBLIC = 0644 };
+
+static FILE *create(const char *path, mode_t mode, struct ld_problem *problem)
 {
-    FILE *f = strcmp(path, "-") == 0 ? stdout : fopen(path, "we");
+    if (strcmp(path, "-") == 0)
+        return stdout;
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, mode);
+    FILE *f = fd >= 0 ? fdopen(fd, "w") : NULL;
     if (!f)
         ld_problem_set(problem, "%s: %s", path, pc_strerror(-errno));
+    if (!f && fd >= 0)
+        close(fd);
     return f;
 }
 
@@ -218,7 +227,7 @@ static bool write_jwks(const struct ld_key *key, const char *path, struct ld_pro
     struct pc_buf b = pc_buf_of(text, sizeof text);
     if (!ld_key_write_jwks(key, &b))
         return ld_problem_set(problem, "%s: the key is too large for a key set", path);
-    FILE *f = create(path, problem);
+    FILE *f = create(path, MODE_OF_PUBLIC, problem);
     if (!f)
         return false;
     fwrite(text, 1, b.len, f);
@@ -227,7 +236,7 @@ static bool write_jwks(const struct ld_key *key, const char *path, struct ld_pro
 
 static bool write_text(const struct ld_tokens *t, const char *path, struct ld_problem *problem)
 {
-    FILE *f = create(path, problem);
+    FILE *f = create(path, MODE_OF_SECRETS, problem);
     if (!f)
         return false;
     for (uint64_t i = 0; i < t->count; i++) {
@@ -281,7 +290,7 @@ static bool write_requests(const struct mint_options *o, const struct ld_tokens 
     struct ld_template *compiled;
     if (!ld_template_http(&form, &compiled, problem))
         return false;
-    FILE *f = create(o->requests, problem);
+    FILE *f = create(o->requests, MODE_OF_SECRETS, problem);
     bool ok = f != NULL;
     if (ok && !write_framed(f, t, compiled, o->expect))
         ok = ld_problem_set(problem, "%s: a request is too long", o->requests);

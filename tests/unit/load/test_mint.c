@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 #include <cmocka.h>
 
@@ -308,6 +309,41 @@ static void shares_become_counts(void **state)
     assert_false(ld_mint_read_mix("good=-1", share, &problem));
 }
 
+/* ---- Files. ---- */
+
+static void files_with_keys_or_tokens_are_the_owners_alone(void **state)
+{
+    static const char *const names[] = {"key", "tokens", "text", "requests"};
+    char directory[] = "/tmp/pc-mint-XXXXXX", path[PC_COUNT(names)][64];
+    struct stat st;
+    (void)state;
+    assert_non_null(mkdtemp(directory));
+    for (size_t i = 0; i < PC_COUNT(names); i++)
+        snprintf(path[i], sizeof path[i], "%s/%s", directory, names[i]);
+    char *argv[] = {(char *)"mint",
+                    (char *)"--generate-key",
+                    (char *)"--key",
+                    path[0],
+                    (char *)"--out",
+                    path[1],
+                    (char *)"--text",
+                    path[2],
+                    (char *)"--requests",
+                    path[3],
+                    (char *)"--count",
+                    (char *)"2",
+                    (char *)"--issuer",
+                    (char *)"https://issuer",
+                    NULL};
+    assert_int_equal(ld_mint_main((int)PC_COUNT(argv) - 1, argv), 0);
+    for (size_t i = 0; i < PC_COUNT(names); i++) {
+        assert_int_equal(stat(path[i], &st), 0);
+        assert_int_equal(st.st_mode & 0777, 0600);
+        assert_int_equal(unlink(path[i]), 0);
+    }
+    assert_int_equal(rmdir(directory), 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -319,6 +355,7 @@ int main(void)
         cmocka_unit_test(subjects_are_distinct_and_tokens_have_a_usual_size),
         cmocka_unit_test(damage_is_noticed_wherever_it_is),
         cmocka_unit_test(shares_become_counts),
+        cmocka_unit_test(files_with_keys_or_tokens_are_the_owners_alone),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
