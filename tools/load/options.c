@@ -230,6 +230,8 @@ bool ld_target_parse(const char *url, struct ld_target *ret_target, struct ld_pr
         host_end = memchr(host, ':', (size_t)(end - host));
     else if (host_end)
         host_end++;
+    if (bracket && !host_end)
+        return ld_problem_set(problem, "%s: '[' without ']'", url);
     host_end = host_end ? host_end : end;
     t.port = http ? 80 : t.resp ? 6379 : 11211;
     t.resp |= t.memcached;
@@ -336,7 +338,10 @@ bool ld_options_parse(struct ld_options *o, int argc, char **argv, bool *ret_hel
             return false;
     }
     o->command_line = ld_command_line(argc, argv);
-    return ld_options_settle(o, problem);
+    if (ld_options_settle(o, problem))
+        return true;
+    ld_options_free(o);
+    return false;
 }
 
 void ld_options_free(struct ld_options *o)

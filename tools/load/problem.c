@@ -9,6 +9,7 @@ bool ld_problem_set(struct ld_problem *problem, const char *format, ...)
 {
     va_list args;
     va_start(args, format);
+    /* NOLINTNEXTLINE(clang-analyzer-valist.Uninitialized): it was started the line before */
     vsnprintf(problem->text, sizeof(problem->text), format, args);
     va_end(args);
     return false;
