@@ -223,6 +223,21 @@ void pc_revseg_absorb(struct pc_revseg *s, uint64_t fp, const struct pc_rev_time
     PC_ASSERT(changed == 1 && probe.copies == 1);
 }
 
+/* A bit per slot in use: neither EMPTY nor DEAD. */
+static inline uint32_t live_slots(const uint8_t *group)
+{
+#if PC_PORTABLE
+    uint32_t live = 0;
+    for (unsigned i = 0; i < PC_REVSEG_SLOTS_PER_GROUP; i++)
+        live |= (uint32_t)(group[i] >= PC_REVSEG_LIVE) << i;
+    return live;
+#else
+    __m128i tags = *(const __m128i *)(const void *)group;
+    __m128i raised = _mm_max_epu8(tags, _mm_set1_epi8(PC_REVSEG_LIVE));
+    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(tags, raised));
+#endif
+}
+
 /* Raises a record to the maximum with another. */
 static void merge_record(uint8_t *into, const uint8_t *from, unsigned columns)
 {
@@ -274,7 +289,7 @@ static inline __attribute__((always_inline)) void take_over(struct pc_revseg *co
     for (uint32_t g = 0; g < from->groups; g++) {
         const uint8_t *group = pc_revseg_block(from, base, g / per_block) +
                                (size_t)(g % per_block) * pc_revseg_group_bytes(columns);
-        for (uint32_t live = pc_revseg_live(group); live; live &= live - 1) {
+        for (uint32_t live = live_slots(group); live; live &= live - 1) {
             unsigned slot = (unsigned)__builtin_ctz(live);
             uint64_t fp = pc_revseg_fingerprint(group, slot);
             struct pc_revseg *s = into[fp >> shift & 1];

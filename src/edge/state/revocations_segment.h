@@ -169,21 +169,6 @@ static inline uint32_t pc_revseg_match(const uint8_t *group, uint8_t tag, uint32
 }
 #endif
 
-/* A bit per slot in use: neither EMPTY nor DEAD. For the writer. */
-static inline uint32_t pc_revseg_live(const uint8_t *group)
-{
-#if PC_PORTABLE
-    uint32_t live = 0;
-    for (unsigned i = 0; i < PC_REVSEG_SLOTS_PER_GROUP; i++)
-        live |= (uint32_t)(group[i] >= PC_REVSEG_LIVE) << i;
-    return live;
-#else
-    __m128i tags = *(const __m128i *)(const void *)group;
-    __m128i raised = _mm_max_epu8(tags, _mm_set1_epi8(PC_REVSEG_LIVE));
-    return (uint32_t)_mm_movemask_epi8(_mm_cmpeq_epi8(tags, raised));
-#endif
-}
-
 /* What walking the groups of a fingerprint brings. */
 struct pc_revseg_probe {
     struct pc_rev_times max; /* over all copies; zeros beyond the segment's columns */

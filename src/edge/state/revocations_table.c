@@ -110,10 +110,10 @@ struct size {
     uint32_t entries, slots;
 };
 
-/* The next size, of a series in steps of 1.12, for the entries wanted. Each
- * segment has its own series: the golden ratio spreads the starting points of neighbours evenly
- * over a step, so that segments are rebuilt, and split, at different times and their average fill
- * is steady while the table grows. */
+/* The next size, of a series in steps of 1.12, for the entries wanted. Each segment has its own
+ * series: the golden ratio spreads the starting points of neighbours evenly over a step, so that
+ * segments are rebuilt, and split, at different times and their average fill is steady while the
+ * table grows. */
 static struct size next_size(const struct pc_revtab *t, uint64_t prefix, unsigned bits,
                              uint32_t wanted)
 {
