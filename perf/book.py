@@ -8,7 +8,7 @@ import os
 import page
 import targets
 
-FORMAT = "perf-compare/1"
+FORMAT = "perf-compare/2"
 TEXT, JSON, HTML = "compare.txt", "compare.json", "compare.html"
 
 
@@ -64,7 +64,7 @@ class Book:
         _, what, comparison, limit, unit = targets.TARGETS[key]
         ok = None if self.quick else targets.holds(comparison, value, limit)
         compared = self.current["groups"][-1]["contestants"] if self.current["groups"] else {}
-        far = [name for name, r in compared.items() if not r["near_runs"]]
+        far = [name for name, r in compared.items() if not r["alike_runs"]]
         note = "; ".join(text for text in (note, far and "no near run of " + ", ".join(far)) if text)
         self.add({"target": key, "what": what, "value": value, "unit": unit, "range": spread, "note": note,
                   "comparison": comparison, "limit": limit, "ok": ok})
@@ -108,7 +108,7 @@ class Book:
         lines += self.table()
         for name, section in d["sections"].items():
             lines += ["", f"{name}: {section['when']}, commit {section['commit']}, {section['command']};"
-                          f" {section['runs']} runs, {section['set_aside']} set aside (CPUs far apart)"]
+                          f" {section['runs']} runs, {section['set_aside']} set aside"]
             for group in section["groups"]:
                 lines += ["", "  " + group["title"]]
                 lines += ["    " + contestant_line(n, r, r["runs"]) for n, r in group["contestants"].items()]
@@ -127,4 +127,4 @@ def contestant_line(name, r, runs):
     low, high = r["cpu_us_range"]
     beside = f" + {r['beside_us']:.2f} beside" if r["beside_us"] else ""
     return (f"{name:<46}{r['cpu_us']:7.3f} us CPU ({low:.3f}..{high:.3f}){beside} {r['rate']:11,.0f}/s"
-            f"  p50 {r['p50_us']:7.1f}  p99 {r['p99_us']:7.1f} us  {r['near_runs']}/{runs} near")
+            f"  p50 {r['p50_us']:7.1f}  p99 {r['p99_us']:7.1f} us  {r['alike_runs']}/{runs} alike")

@@ -93,7 +93,8 @@ def section_part(name, section):
     if section["rows"]:
         out.append(rows_table(section["rows"]))
     out.append(f"<p>{esc(section['when'])}, commit {esc(section['commit'])}, <code>{esc(section['command'])}</code>;"
-               f" {section['runs']} runs, {section['set_aside']} set aside because the CPUs were far apart.</p>")
+               f" {section['runs']} runs, {section['set_aside']} set aside because the CPUs were far apart or"
+               f" something else ran.</p>")
     return "\n".join(out)
 
 
@@ -106,7 +107,7 @@ def render(document, judged):
 <h1>Portcullis, side by side</h1>
 <p>{esc(m['cpus'])} CPUs ({esc(m['cpu'])}), {esc(m['memory_gib'])} GiB, {esc(m['system'])}, Linux {esc(m['kernel'])};
 {esc(versions)}. Servers on one CPU, generator on the other, alternating; medians of the runs in which the CPUs
-were near each other, with the range as a thin line. Ratios are of this machine and these runs.</p>
+were near each other and nothing else ran, with the range as a thin line. Ratios are of this machine and these runs.</p>
 <h2>Targets</h2>
 {rows_table(judged)}
 {sections}

@@ -1,16 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """The bench rig of perf/: starts the servers compared (on free ports, with their own directories,
 stopped by their process), drives them with the load generator, reads their CPU time and memory
-from the kernel, and tells near runs from far ones.
+from the kernel, and tells runs that are alike from those that are not.
 
 How it measures: servers on one CPU, generator on the other; servers not under test are stopped
 (SIGSTOP); the contestants alternate; the cache-line bounce between the CPUs is measured before and
-after each run. A run that was not near at both ends is set aside, counted and repeated.
+after each run, and what other processes used meanwhile. A run that was not near at both ends, or was
+disturbed, is set aside, counted and repeated.
 """
 import ctypes
 import json
 import os
 import platform
+import resource
 import shutil
 import signal
 import socket
@@ -22,7 +24,8 @@ from dataclasses import dataclass, field
 CPUS = sorted(os.sched_getaffinity(0))
 SERVER_CPU, LOAD_CPU = CPUS[0], CPUS[-1]
 NEAR_NS = 200        # one way; a far pair is at 400 to 500
-FAR_RETRIES = 4      # per run: then it is kept, marked as far
+OTHERS_MAX = 0.15    # of a CPU, used by whatever else runs meanwhile
+RETRIES = 4          # per run: then it is kept, marked as not alike
 START_TIMEOUT_S = 180
 FOREVER_S = 600      # a load that is stopped
 SECONDS_MAX = 60
@@ -56,6 +59,12 @@ def can_connect(port):
 def end_with_parent():
     """In the child: nothing keeps running, or stays stopped, when we are killed."""
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+
+
+def process_cpu_s(pid):
+    """CPU time of all threads, ended ones too, by the kernel's CPU clock of the process (see
+    clock_getcpuclockid(3)): exact, where /proc/PID/stat counts hundredths."""
+    return time.clock_gettime(~pid << 3 | 2)
 
 
 class Peer:
@@ -102,9 +111,7 @@ class Peer:
             self.process.wait(STOP_TIMEOUT_S)
 
     def cpu_s(self):
-        """CPU time of all threads, ended ones too, by the kernel's CPU clock of the process (see
-        clock_getcpuclockid(3)): exact, where /proc/PID/stat counts hundredths."""
-        return time.clock_gettime(~self.pid << 3 | 2)
+        return process_cpu_s(self.pid)
 
     def resident_bytes(self):
         with open(f"/proc/{self.pid}/smaps_rollup", encoding="ascii") as f:
@@ -124,18 +131,45 @@ class Peer:
         return last
 
 
+def busy_s():
+    """CPU time of the whole machine, time stolen from it included."""
+    with open("/proc/stat", encoding="ascii") as f:
+        ticks = [int(x) for x in f.readline().split()[1:9]]
+    return (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
+
+
+def children_s():
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+class Others:
+    """What is used by processes that have nothing to do with a run, as a share of one CPU."""
+
+    def __init__(self):
+        self.began, self.busy_s, self.children_s = time.monotonic(), busy_s(), children_s()
+
+    def share(self, servers_s):
+        other_s = busy_s() - self.busy_s - (children_s() - self.children_s) - servers_s
+        return other_s / (time.monotonic() - self.began)
+
+
 class Beside:
     """As a context: the load is on; its report is checked at the end."""
 
     def __init__(self, command):
-        self.command, self.process, self.answered = command, None, 0
+        self.command, self.process, self.answered, self.before_s = command, None, 0, 0
 
     def __enter__(self):
         # pylint: disable=subprocess-popen-preexec-fn
         self.process = subprocess.Popen(self.command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
                                         preexec_fn=end_with_parent)
         time.sleep(BESIDE_FIRST_S)
+        self.before_s = process_cpu_s(self.process.pid)
         return self
+
+    def cpu_s(self):
+        return process_cpu_s(self.process.pid) - self.before_s
 
     def __exit__(self, kind, *_):
         self.process.send_signal(signal.SIGINT)
@@ -167,6 +201,7 @@ class Contestant:
     load: dict = field(default_factory=dict)
     beside: list = field(default_factory=list)
     port: int = None
+    load_beside: object = None
 
     def processes(self):
         return [*self.servers, *self.beside]
@@ -275,16 +310,20 @@ class Rig:
         return Beside(["nice", "-n", "19", *self.load_command(port, requests, seconds=FOREVER_S, **how)])
 
     def one_run(self, contestant):
-        for _ in range(FAR_RETRIES if self.near_only else 1):
+        for _ in range(RETRIES if self.near_only else 1):
             before_ns = self.bounce_ns()
             result = self.measured_load(contestant)
             result["bounce_ns"] = [before_ns, self.bounce_ns()]
-            result["near"] = max(result["bounce_ns"]) < NEAR_NS
             self.runs += 1
-            if result["near"]:
+            if self.alike(result):
                 break
             self.set_aside += 1
         return result
+
+    def alike(self, result):
+        undisturbed = result["others"] < OTHERS_MAX or not self.near_only
+        result["alike"] = undisturbed and max(result["bounce_ns"]) < NEAR_NS
+        return result["alike"]
 
     def load_longer(self, contestant):
         """As long as asked for, or until something was answered: short runs on a busy machine."""
@@ -300,9 +339,10 @@ class Rig:
     def measured_load(self, contestant):
         for peer in contestant.processes():
             peer.resume()
-        before = [p.cpu_s() for p in contestant.processes()]
+        before, others = [p.cpu_s() for p in contestant.processes()], Others()
         result = self.load_longer(contestant)
         spent = [p.cpu_s() - b for p, b in zip(contestant.processes(), before)]
+        result["others"] = others.share(sum(spent) + (contestant.load_beside.cpu_s() if contestant.load_beside else 0))
         for peer in contestant.processes():
             peer.pause()
         own = len(contestant.servers)
@@ -335,19 +375,19 @@ def middle(values):
 
 
 def summary(results):
-    """Medians and ranges over the near runs (over all if none was near)."""
-    kept = [r for r in results if r["near"]] or results
-    out = {"runs": results, "near_runs": sum(r["near"] for r in results)}
+    """Medians and ranges over the runs that were alike (over all if none was)."""
+    kept = [r for r in results if r["alike"]] or results
+    out = {"runs": results, "alike_runs": sum(r["alike"] for r in results)}
     for key in FIGURES:
         out[key], out[key + "_range"] = middle([r[key] for r in kept])
     return out
 
 
 def alike(results, ours, theirs):
-    """The runs of both in the rounds in which both were near; in all rounds if there was no such one. A near
+    """The runs of both in the rounds in which both were alike; in all rounds if there was no such one. A near
     run beside a far one would compare the host's two CPUs, not the programs."""
     rounds = list(zip(results[ours]["runs"], results[theirs]["runs"]))
-    return [(x, y) for x, y in rounds if x["near"] and y["near"]] or rounds
+    return [(x, y) for x, y in rounds if x["alike"] and y["alike"]] or rounds
 
 
 def ratio(results, ours, theirs, key="rate"):

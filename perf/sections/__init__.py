@@ -29,8 +29,8 @@ class Bench:
         self.size = requests.size
 
     def load(self, depth=1, **more):
-        return {"connections": CONNECTIONS, "depth": depth, "seconds": self.options.seconds,
-                "warm_s": self.options.seconds / 10, **more}
+        how = {"connections": CONNECTIONS, "depth": depth, "seconds": self.options.seconds, **more}
+        return {**how, "warm_s": how["seconds"] / 10}
 
     def resp_load(self, depth, **more):
         return self.load(depth, protocol="resp", **more)
@@ -38,8 +38,8 @@ class Bench:
     def memcached_load(self, depth, **more):
         return self.load(depth, protocol="memcached", **more)
 
-    def compare(self, title, contestants, figures=("cpu_us", "rate")):
-        results = self.rig.compare(title, contestants, self.options.rounds)
+    def compare(self, title, contestants, figures=("cpu_us", "rate"), rounds=None):
+        results = self.rig.compare(title, contestants, rounds or self.options.rounds)
         self.book.group(title, results, figures)
         return results
 

@@ -3,7 +3,7 @@
 import json
 import subprocess
 
-from rig import CPUS, FAR_RETRIES, NEAR_NS, middle
+from rig import CPUS, RETRIES, NEAR_NS, middle
 
 from . import Bench
 
@@ -14,7 +14,7 @@ def hotkey(bench: Bench):
     rig, hot, spread = bench.rig, [], []
     for i in range(bench.options.rounds):
         rig.progress(f"hot limit key: round {i + 1} of {bench.options.rounds}")
-        for _ in range(FAR_RETRIES if rig.near_only else 1):
+        for _ in range(RETRIES if rig.near_only else 1):
             before_ns = rig.bounce_ns()
             out = subprocess.run([rig.tool("bench_limits"), f"--benchmark_filter={FILTER}", "--benchmark_format=json",
                                   f"--benchmark_min_time={bench.options.seconds / 2}"], check=True,
