@@ -64,8 +64,8 @@ class Book:
         _, what, comparison, limit, unit = targets.TARGETS[key]
         ok = None if self.quick else targets.holds(comparison, value, limit)
         compared = self.current["groups"][-1]["contestants"] if self.current["groups"] else {}
-        far = [name for name, r in compared.items() if not r["alike_runs"]]
-        note = "; ".join(text for text in (note, far and "no near run of " + ", ".join(far)) if text)
+        odd = [name for name, r in compared.items() if not r["alike_runs"]]
+        note = "; ".join(text for text in (note, odd and "no run alike of " + ", ".join(odd)) if text)
         self.add({"target": key, "what": what, "value": value, "unit": unit, "range": spread, "note": note,
                   "comparison": comparison, "limit": limit, "ok": ok})
 
