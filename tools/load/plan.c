@@ -485,23 +485,17 @@ static void check_latency(struct ld_plan *p)
 {
     const struct ld_points *m = p->points;
     struct ld_service known = {mean_cpu_us(m, 1), m->decision_scv};
-    double most = 0, n = 0, p50 = 0, p99 = 0;
+    double most = 0;
     for (size_t i = 0; i < m->latency_n; i++)
         if (!m->latency[i].is_floor)
             most = fmax(most, m->latency[i].load);
-    for (size_t i = 0; i < m->latency_n; i++)
-        if (!m->latency[i].is_floor && m->latency[i].load == most) {
-            p50 += m->latency[i].p50_us;
-            p99 += m->latency[i].p99_us;
-            n++;
-        }
-    if (!n || !p->floor.n || isnan(known.mean_us))
+    if (!most || !p->floor.n || isnan(known.mean_us))
         return;
     const struct {
         double percentile, measured;
     } rows[] = {
-        {50, p50 / n},
-        {99, p99 / n}
+        {50, ld_points_latency_us(m, false, most, offsetof(struct ld_latency_point, p50_us))},
+        {99, ld_points_latency_us(m, false, most, offsetof(struct ld_latency_point, p99_us))},
     };
     for (size_t i = 0; i < PC_COUNT(rows); i++) {
         double predicted = ld_queueing_latency_us(&known, &p->floor, most, rows[i].percentile);

@@ -317,7 +317,36 @@ static void add_floor(struct ld_floor *f, double load, double percentile, double
         f->points[f->n++] = (struct ld_floor_point){load, percentile, us};
 }
 
-/* Repeats at one load: the median would need sorting; the mean of few is as good. */
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+double ld_points_latency_us(const struct ld_points *p, bool of_floor, double load, size_t offset)
+{
+    double values[LD_POINTS_MAX];
+    size_t n = 0;
+    for (size_t i = 0; i < p->latency_n; i++) {
+        const struct ld_latency_point *one = &p->latency[i];
+        if (one->is_floor == of_floor && one->load == load)
+            memcpy(&values[n++], (const char *)one + offset, sizeof(*values));
+    }
+    if (!n)
+        return NAN;
+    qsort(values, n, sizeof(*values), by_value);
+    return n % 2 ? values[n / 2] : (values[n / 2 - 1] + values[n / 2]) / 2;
+}
+
+/* Whether no earlier point is of the floor at that load. */
+static bool is_first_of_load(const struct ld_points *p, size_t i)
+{
+    bool first = p->latency[i].is_floor;
+    for (size_t j = 0; j < i && first; j++)
+        first = !(p->latency[j].is_floor && p->latency[j].load == p->latency[i].load);
+    return first;
+}
+
 void ld_points_floor(const struct ld_points *p, struct ld_floor *ret_floor)
 {
     static const struct {
@@ -332,20 +361,10 @@ void ld_points_floor(const struct ld_points *p, struct ld_floor *ret_floor)
     };
     struct ld_floor f = {.n = 0};
     for (size_t i = 0; i < p->latency_n; i++) {
-        bool first = p->latency[i].is_floor;
-        for (size_t j = 0; j < i && first; j++)
-            first = !(p->latency[j].is_floor && p->latency[j].load == p->latency[i].load);
-        for (size_t c = 0; first && c < PC_COUNT(columns); c++) {
-            double sum = 0, us, n = 0;
-            for (size_t j = i; j < p->latency_n; j++) {
-                if (!p->latency[j].is_floor || p->latency[j].load != p->latency[i].load)
-                    continue;
-                memcpy(&us, (const char *)&p->latency[j] + columns[c].offset, sizeof(us));
-                sum += us;
-                n++;
-            }
-            add_floor(&f, p->latency[i].load, columns[c].percentile, sum / n);
-        }
+        double load = p->latency[i].load;
+        for (size_t c = 0; is_first_of_load(p, i) && c < PC_COUNT(columns); c++)
+            add_floor(&f, load, columns[c].percentile,
+                      ld_points_latency_us(p, true, load, columns[c].offset));
     }
     *ret_floor = f;
 }

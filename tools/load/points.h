@@ -78,6 +78,11 @@ bool ld_points_parse(const char *text, size_t n, const char *name, struct ld_poi
                      struct ld_problem *problem);
 bool ld_points_read(const char *path, struct ld_points *ret_points, struct ld_problem *problem);
 
+/* The median of one figure (a double of struct ld_latency_point) over the repeats at a load; tails
+ * of a shared machine scatter so much that a mean would be that of its worst run. NAN if there are
+ * none. */
+double ld_points_latency_us(const struct ld_points *p, bool of_floor, double load, size_t offset);
+
 /* The platform's floor as the queueing model takes it. */
 void ld_points_floor(const struct ld_points *p, struct ld_floor *ret_floor);
 
