@@ -19,8 +19,9 @@ bool ld_sweep_begin(struct ld_sweep *s, const struct ld_sweep_settings *settings
         return ld_problem_set(problem, "--to: below --from");
     if (!(o->factor > 1) || o->factor > 100)
         return ld_problem_set(problem, "--step-factor: not above 1 (and at most 100)");
-    if (!(o->resolution > 0) || o->resolution > 1)
-        return ld_problem_set(problem, "--resolution: not between 0 and 1");
+    /* Finer than that, two rates could be the same number. */
+    if (!(o->resolution >= 1e-4) || o->resolution > 1)
+        return ld_problem_set(problem, "--resolution: not between 0.01 %% and 100 %%");
     if (!o->repeats || o->repeats > LD_SWEEP_REPEATS_MAX || o->repeats % 2 == 0)
         return ld_problem_set(problem, "--repeats: not an odd number from 1 to %d",
                               LD_SWEEP_REPEATS_MAX);

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "load/sweep.h"
+#include "load/sweep_json.h"
 
 /* An M/M/1 server: its latency at a percentile is known in closed form. */
 struct server {
@@ -210,6 +211,34 @@ static void the_spread_leaves_out_what_was_set_aside(void **state)
     assert_true(s.median == 0);
 }
 
+static void a_sweep_is_read_back_from_its_json(void **state)
+{
+    static struct ld_sweep again;
+    (void)state;
+    struct ld_slo slo, slo_again;
+    struct ld_machine machine = {.cpu_model = "a model", .cpus = 2}, machine_again;
+    struct ld_sweep_about about_again;
+    struct ld_problem problem;
+    search((struct server){.capacity_per_s = 200000, .noise = 0.5, .far_share = 0.3, .seed = 5},
+           "p99<1ms,p50<1ms", &usual);
+    assert_true(ld_slo_parse("p99<1ms,p50<1ms", &slo, &problem));
+    const struct ld_sweep_about about = {"a command", "then", "open loop", &slo, &machine, NULL};
+    json_t *o = ld_sweep_to_json(&sweep, &about);
+    assert_non_null(o);
+    assert_true(ld_sweep_from_json(o, &again, &about_again, &slo_again, &machine_again, &problem));
+    assert_int_equal(again.run_count, sweep.run_count);
+    assert_int_equal(again.set_aside, sweep.set_aside);
+    assert_int_equal(again.end, sweep.end);
+    assert_true(again.holds_per_s == sweep.holds_per_s);
+    assert_string_equal(about_again.command, "a command");
+    assert_string_equal(machine_again.cpu_model, "a model");
+    json_array_remove(json_object_get(o, "runs"), 0); /* what is left is not what was searched */
+    assert_false(
+        ld_sweep_from_json(o, &again, &about_again, &slo_again, &machine_again, &problem) &&
+        again.run_count == sweep.run_count);
+    json_decref(o);
+}
+
 static void settings_that_cannot_work_are_refused_by_name(void **state)
 {
     static const struct {
@@ -236,6 +265,7 @@ static void settings_that_cannot_work_are_refused_by_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(a_sweep_is_read_back_from_its_json),
         cmocka_unit_test(the_limit_of_a_quiet_server_is_found),
         cmocka_unit_test(noise_does_not_carry_it_away),
         cmocka_unit_test(far_runs_are_set_aside_and_counted),
