@@ -263,10 +263,23 @@ static double server_cpus(struct running *r, double seconds)
     return seconds > 0 ? (now_s - before_s) / seconds : NAN;
 }
 
+/* The warm-up is not measured, but what was wrong in it is wrong all the same. */
+static void keep_wrong_answers(struct ld_tally *sum, const struct ld_tally *t)
+{
+    sum->wrong += t->wrong;
+    sum->wrong_allows += t->wrong_allows;
+    for (unsigned i = 0; i < t->class_count; i++) {
+        sum->classes[i].wrong += t->classes[i].wrong;
+        sum->classes[i].wrong_allows += t->classes[i].wrong_allows;
+    }
+}
+
 /* What was counted in r->second goes where it belongs. */
 static void account_second(struct running *r)
 {
     struct ld_tally *t = r->second;
+    if (t->warmup)
+        keep_wrong_answers(r->sum, t);
     if (!t->warmup && t->end_ns > t->begin_ns) {
         ld_tally_merge(r->sum, t);
         log_interval(r, t, total_latency(r, t));
