@@ -37,7 +37,6 @@ struct kit {
     struct rig_core core;
     struct fake_conn conn;
     struct pc_config_prefix prefix;
-    struct pc_throttle_ahead *ahead;
     char tokens[TOKENS][RIG_TOKEN_MAX];
     uint8_t input[INPUTS][INPUT_BYTES];
     size_t input_n[INPUTS];
@@ -110,8 +109,6 @@ static struct kit *kit_new(const char *config)
     rig_core_init(&k->core, &k->rig);
     rc = pc_limits_new(LIMIT_KEYS, &k->core.server.throttle);
     PC_ASSERT(rc == 0);
-    k->core.worker.throttle_ahead = k->ahead = calloc(PC_RESP_AHEAD_MAX, sizeof *k->ahead);
-    PC_ASSERT(k->ahead != NULL);
     if (config)
         rig_install(&k->rig, config);
     k->core.core.now_ms = RIG_WALL_MS + 1000;
@@ -127,7 +124,6 @@ static void kit_free(struct kit *k)
     struct sim_disk *disk = k->rig.disk;
     fake_conn_close(&k->conn);
     pc_limits_free(k->core.server.throttle);
-    free(k->ahead);
     rig_core_free(&k->core);
     rig_drop(&k->rig);
     rig_free(&k->rig);
@@ -222,6 +218,7 @@ static void deliver(struct kit *k, unsigned input, bool mutates)
     }
     if (mutates)
         fake_conn_run_writer(f, &k->rig);
+    pc_resp_answer_ahead(&k->core.worker); /* as at the end of a turn */
     end();
     PC_ASSERT(used == k->input_n[input] && !f->closing);
 }

@@ -136,45 +136,23 @@ static bool look_up(const struct pc_resp_conn *r, const struct pc_trust *trust, 
 
 /* ---- reading ---- */
 
-/* A pipeline of look-ups would pay one memory access after the other. So the line is asked for
- * now and the answer given a few commands later. Only the fingerprint is kept; the table is read
- * when answering. False: not here (a revocation for every issuer needs a second look-up). */
+/* Answered later, with others (resp_ahead.h). False: not here (a revocation for every issuer needs
+ * a second look-up). */
 static bool put_off(struct pc_resp_conn *r, const struct pc_trust *trust, const struct key *k,
-                    const struct pc_config_prefix *value_of)
+                    enum pc_resp_ahead_kind kind)
 {
     const struct pc_tables *t = r->worker->server->tables;
     if (PC_UNLIKELY(trust->wildcard_kinds & 1u << PC_KIND_TOKEN))
         return false;
-    if (r->ahead_n == PC_RESP_AHEAD_MAX)
-        pc_resp_answer_ahead(r);
     uint64_t fp = pc_tables_fingerprint(t, PC_KIND_TOKEN, k->issuer->s.name, k->id);
     pc_revocations_prefetch(t->ids, fp);
-    r->ahead[r->ahead_n++] = (struct pc_resp_lookup){
-        .fp = fp, .now_ms = r->worker->core->now_ms - k->issuer->s.skew_ms, .prefix = value_of};
+    *pc_resp_ahead_add(r->worker) =
+        (struct pc_resp_lookup){.conn = r,
+                                .fp = fp,
+                                .now_ms = r->worker->core->now_ms - k->issuer->s.skew_ms,
+                                .value_of = k->prefix,
+                                .kind = (uint8_t)kind};
     return true;
-}
-
-void pc_resp_answer_ahead(struct pc_resp_conn *r)
-{
-    const struct pc_revocations *ids = r->worker->server->tables->ids;
-    uint32_t n = r->ahead_n;
-    r->ahead_n = 0; /* replying looks at it */
-    PC_ASSERT(n <= PC_RESP_AHEAD_MAX);
-    for (uint32_t i = 0; i < n; i++) {
-        const struct pc_resp_lookup *l = &r->ahead[i];
-        struct pc_revoked revoked;
-        if (l->throttle) {
-            pc_resp_throttle_answer(r, i);
-            continue;
-        }
-        bool found = pc_revocations_find(ids, l->fp, l->now_ms, &revoked);
-        if (!l->prefix)
-            pc_resp_reply_int(r, found);
-        else if (found)
-            pc_resp_reply_bulk(r, pc_bytes_str(l->prefix->value));
-        else
-            pc_resp_reply_null(r);
-    }
 }
 
 static outcome exists_one(struct pc_resp_conn *r, struct pc_bytes key)
@@ -185,7 +163,7 @@ static outcome exists_one(struct pc_resp_conn *r, struct pc_bytes key)
     struct key k;
     if (!resolve(r, trust, key, &k, &why))
         return reply_text(r, why.text);
-    if (!put_off(r, trust, &k, NULL))
+    if (!put_off(r, trust, &k, PC_RESP_AHEAD_EXISTS))
         pc_resp_reply_int(r, look_up(r, trust, &k, &revoked));
     return PC_RESP_DONE;
 }
@@ -216,7 +194,7 @@ static outcome cmd_get(struct pc_resp_conn *r, const struct pc_resp_command *c)
     struct key k;
     if (!resolve(r, trust, c->argv[1], &k, &why))
         return reply_text(r, why.text);
-    if (put_off(r, trust, &k, k.prefix))
+    if (put_off(r, trust, &k, PC_RESP_AHEAD_GET))
         return PC_RESP_DONE;
     if (look_up(r, trust, &k, &revoked))
         pc_resp_reply_bulk(r, pc_bytes_str(k.prefix->value));

@@ -26,11 +26,22 @@ static struct pc_resp_conn *resp_of(struct pc_conn *c)
 
 /* ---- replies ---- */
 
+uint8_t *pc_resp_replies_begin(struct pc_resp_conn *r, size_t n)
+{
+    if (r->worker->ahead.n)
+        pc_resp_answer_ahead(r->worker); /* A2 */
+    return pc_conn_reserve(r->conn, n);
+}
+
+void pc_resp_replies_end(struct pc_resp_conn *r, size_t n, uint32_t replies)
+{
+    pc_conn_commit(r->conn, n);
+    r->worker->resp_commands += replies;
+}
+
 static bool open_reply(struct pc_resp_conn *r, size_t n, struct pc_buf *b)
 {
-    if (r->ahead_n)
-        pc_resp_answer_ahead(r);
-    uint8_t *p = pc_conn_reserve(r->conn, n);
+    uint8_t *p = pc_resp_replies_begin(r, n);
     *b = pc_buf_of(p, n);
     return p != NULL;
 }
@@ -38,8 +49,7 @@ static bool open_reply(struct pc_resp_conn *r, size_t n, struct pc_buf *b)
 static void close_reply(struct pc_resp_conn *r, const struct pc_buf *b)
 {
     PC_ASSERT(!b->overflow);
-    pc_conn_commit(r->conn, b->len);
-    r->worker->resp_commands++;
+    pc_resp_replies_end(r, b->len, 1);
 }
 
 void pc_resp_reply_error(struct pc_resp_conn *r, const char *fmt, ...)
@@ -137,7 +147,7 @@ enum pc_resp_outcome pc_resp_submit(struct pc_resp_conn *r, struct pc_job *job,
 {
     struct pc_conn_ref ref = pc_conn_ref(r->conn);
     /* Look-ups before a mutation must not see it. */
-    pc_resp_answer_ahead(r);
+    pc_resp_answer_ahead(r->worker);
     job->done = job_back;
     job->owner = r->worker;
     job->owner_slot = ref.slot;
@@ -371,7 +381,6 @@ static size_t resp_input(struct pc_conn *c, uint8_t *p, size_t n)
         used += taken;
         commands++;
     }
-    pc_resp_answer_ahead(r);
     if (used < n && (r->pending || commands == max))
         pc_conn_pause(c);
     if (r->pending == 0)
@@ -405,6 +414,7 @@ static int resp_open(struct pc_conn *c)
 
 static void resp_closed(struct pc_conn *c)
 {
+    PC_ASSERT(pc_worker_of(c)->ahead.n == 0); /* A3 */
     pc_metric_sub(pc_worker_of(c)->metrics, PC_M_CONNECTIONS_OPEN_RESP, 1);
     forget_credential(resp_of(c));
     free(c->user);
@@ -413,6 +423,7 @@ static void resp_closed(struct pc_conn *c)
 /* The last answers under way are still given. */
 static void close_when_answered(struct pc_conn *c)
 {
+    pc_resp_answer_ahead(pc_worker_of(c));
     resp_of(c)->closing = true;
     if (resp_of(c)->pending == 0)
         pc_conn_close_after_flush(c);

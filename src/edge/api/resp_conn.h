@@ -10,16 +10,6 @@
 #include "edge/api/principal.h"
 
 #define PC_RESP_CLIENT_NAME_MAX 64
-/* Look-ups of one connection whose cache lines are on their way at the same time. */
-#define PC_RESP_AHEAD_MAX 16
-
-/* One EXISTS, GET or CL.THROTTLE, to be answered when its line has arrived. */
-struct pc_resp_lookup {
-    uint64_t fp;
-    bool throttle;  /* CL.THROTTLE: its numbers are the worker's, at the same index */
-    int64_t now_ms; /* less the issuer's skew */
-    const struct pc_config_prefix *prefix; /* whose constant GET answers; NULL: EXISTS */
-};
 
 struct pc_resp_conn {
     struct pc_worker *worker;
@@ -30,11 +20,9 @@ struct pc_resp_conn {
      * working as soon as it would for HTTP: expired, revoked, or gone from the file of tokens. */
     uint8_t *credential;
     size_t credential_n;
-    int64_t judged_ns; /* the turn of the last judgement */
-    bool undecided;    /* the budget for signatures did not allow one */
-    uint32_t pending;  /* mutations given to the writer, not yet replied to */
-    uint32_t ahead_n;  /* 0 whenever the input of this turn has been looked at */
-    struct pc_resp_lookup ahead[PC_RESP_AHEAD_MAX];
+    int64_t judged_ns;              /* the turn of the last judgement */
+    bool undecided;                 /* the budget for signatures did not allow one */
+    uint32_t pending;               /* mutations given to the writer, not yet replied to */
     bool proxy_due;                 /* a PROXY header must come before the first command */
     bool newcomer;                  /* came while the core was overloaded: shed first */
     bool closing;                   /* closes when pending is 0 */
@@ -71,6 +59,11 @@ extern const size_t pc_resp_row_count;
 extern const char *const pc_resp_command_labels[];
 extern const unsigned pc_resp_command_count;
 
+/* Room for n bytes of replies, or NULL: the connection is gone. All of them are written, then
+ * counted. */
+uint8_t *pc_resp_replies_begin(struct pc_resp_conn *r, size_t n);
+void pc_resp_replies_end(struct pc_resp_conn *r, size_t n, uint32_t replies);
+
 /* Replies; each reserves its own room. */
 void pc_resp_reply_error(struct pc_resp_conn *r, const char *fmt, ...) PC_PRINTF(2, 3);
 void pc_resp_reply_simple(struct pc_resp_conn *r, const char *text);
@@ -82,10 +75,6 @@ void pc_resp_reply_raw(struct pc_resp_conn *r, struct pc_bytes rendered);
 /* Keeps the credential that made `principal`; false when out of memory: nothing changed then. */
 bool pc_resp_authenticated(struct pc_resp_conn *r, struct pc_bytes credential,
                            const struct pc_principal *principal);
-
-/* Answers the look-ups that were put off, in their order: before every other reply, before a
- * mutation is handed to the writer, and at the end of the input. */
-void pc_resp_answer_ahead(struct pc_resp_conn *r);
 
 /* The role commands run with: AUTH's, or gateway where loopback is trusted. */
 enum pc_admin_role pc_resp_role(const struct pc_resp_conn *r);

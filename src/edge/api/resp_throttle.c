@@ -64,35 +64,37 @@ static void reply(struct pc_resp_conn *r, const struct pc_throttle_answer *a)
     pc_resp_reply_raw(r, pc_bytes_of(b.p, b.len));
 }
 
-void pc_resp_throttle_answer(struct pc_resp_conn *r, uint32_t i)
+void pc_resp_throttle_answer(struct pc_resp_conn *r, uint64_t fp,
+                             const struct pc_throttle_ahead *ahead)
 {
     struct pc_worker *w = r->worker;
-    const struct pc_throttle_ahead *t = &w->throttle_ahead[i];
-    uint64_t fp = r->ahead[i].fp;
     struct pc_throttle_answer a;
     enum pc_throttle_error error =
-        pc_throttle(w->server->throttle, fp, &t->call, w->core->now_ns, &w->throttle, &a);
+        pc_throttle(w->server->throttle, fp, &ahead->call, w->core->now_ns, &w->throttle, &a);
     if (error) {
         pc_resp_reply_error(r, "%s", pc_throttle_error_text(error));
         return;
     }
-    if (t->call.quantity > 0)
-        count(w, t->key, fp, &a);
+    if (ahead->call.quantity > 0)
+        count(w, pc_bytes_of(ahead->key, ahead->key_n), fp, &a);
     reply(r, &a);
 }
 
-/* A pipeline of them would pay one memory access after the other: the lines are asked for now, the
- * limit is charged in its turn. */
+/* The lines are asked for now, the limit is charged in its turn (resp_ahead.h). The key lies in the
+ * connection's input, which may be gone by then. */
 static void put_off(struct pc_resp_conn *r, const struct pc_throttle_call *call,
                     struct pc_bytes key)
 {
     struct pc_worker *w = r->worker;
-    if (r->ahead_n == PC_RESP_AHEAD_MAX)
-        pc_resp_answer_ahead(r);
     uint64_t fp = pc_limit_fingerprint(w->server->client_key, key);
     pc_limits_prefetch(w->server->throttle, fp);
-    w->throttle_ahead[r->ahead_n] = (struct pc_throttle_ahead){*call, key};
-    r->ahead[r->ahead_n++] = (struct pc_resp_lookup){.fp = fp, .throttle = true};
+    struct pc_resp_lookup *l = pc_resp_ahead_add(w);
+    struct pc_throttle_ahead *ahead = &w->ahead.throttle[l - w->ahead.lookup];
+    *l = (struct pc_resp_lookup){.conn = r, .fp = fp, .kind = PC_RESP_AHEAD_THROTTLE};
+    ahead->call = *call;
+    ahead->key_n = (uint8_t)pc_min_u64(key.n, sizeof ahead->key);
+    if (key.n)
+        memcpy(ahead->key, key.p, ahead->key_n);
 }
 
 enum pc_resp_outcome pc_resp_throttle(struct pc_resp_conn *r, const struct pc_resp_command *c)

@@ -19,6 +19,7 @@
 #include "base/metrics.h"
 #include "base/random.h"
 #include "edge/api/events.h"
+#include "edge/api/resp_ahead.h"
 #include "edge/api/settings.h"
 #include "edge/jose/jwt.h"
 #include "edge/loop/conn.h"
@@ -102,7 +103,6 @@ struct pc_worker {
     struct pc_cached_token uncached;
     struct pc_resp_command *resp;
     struct pc_top_keys *top;                  /* keys close to a limit; the main thread reads it */
-    struct pc_throttle_ahead *throttle_ahead; /* [PC_RESP_AHEAD_MAX] */
     struct pc_limit_counters throttle;        /* what this core did to the server's table */
     struct pc_event_streams streams;          /* of /v1/events */
     int64_t proxied_said_s;                   /* when a refused PROXY header was last logged */
@@ -111,6 +111,7 @@ struct pc_worker {
     uint32_t jobs_under_way;               /* given to the writer, not yet back */
     uint32_t pushed;                       /* in this turn: the writer is woken at its end */
     uint32_t http_requests, resp_commands; /* answered in this turn */
+    struct pc_resp_ahead ahead;            /* empty between turns */
 };
 
 static inline const struct pc_view *pc_server_view(const struct pc_server *s)

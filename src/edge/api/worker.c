@@ -23,7 +23,6 @@ static void free_worker(struct pc_worker *w)
     free(w->decision_scratch);
     free(w->json);
     free(w->resp);
-    free(w->throttle_ahead);
     pc_job_pool_free(&w->jobs);
 }
 
@@ -45,9 +44,7 @@ static int make_memory(struct pc_worker *w)
     w->decision_scratch = malloc(PC_DECISION_SCRATCH_BYTES);
     w->json = malloc(PC_WORKER_JSON_TOKENS * sizeof *w->json);
     w->resp = malloc(sizeof *w->resp);
-    w->throttle_ahead = calloc(PC_RESP_AHEAD_MAX, sizeof *w->throttle_ahead);
-    if (!w->jwt || !w->scratch || !w->blob || !w->decision_scratch || !w->json || !w->resp ||
-        !w->throttle_ahead)
+    if (!w->jwt || !w->scratch || !w->blob || !w->decision_scratch || !w->json || !w->resp)
         return -ENOMEM;
     int rc = pc_token_cache_create(&cache, &w->cache);
     return rc < 0 ? rc : pc_verify_budget_create(&budget, pc_clock_mono_ns(), &w->budget);
@@ -161,6 +158,8 @@ static void record_latency(struct pc_worker *w)
 static void turn_end(struct pc_core *core)
 {
     struct pc_worker *w = core->user;
+    if (w->ahead.n)
+        pc_resp_answer_ahead(w);
     record_latency(w);
     pc_event_streams_turn_end(w);
     if (w->pushed) {

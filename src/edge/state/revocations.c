@@ -131,6 +131,17 @@ static inline struct pc_revocation_place place_of(const struct pc_revocations *t
     return (struct pc_revocation_place){word, home};
 }
 
+bool pc_revocations_approach(const struct pc_revocations *t, uint64_t fp)
+{
+    PC_ASSERT_SLOW(pc_rcu_is_online());
+    uint64_t word = pc_revtab_word(&t->main, fp);
+    const struct pc_revseg *s = pc_revtab_word_address(word);
+    uint32_t groups = (uint32_t)(word >> 48);
+    pc_rev_torture_point();
+    return t->main.columns == 2 ? pc_revseg_approach(s, t->main.base, groups, 2, fp)
+                                : pc_revseg_approach(s, t->main.base, groups, 3, fp);
+}
+
 /* One look-up in four goes on in the next group, because the home group is full. Beyond the end of
  * a block this fetches a line for nothing. */
 struct pc_revocation_place pc_revocations_seek(const struct pc_revocations *t, uint64_t fp)

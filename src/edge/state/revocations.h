@@ -95,6 +95,9 @@ struct pc_revocation_place {
 struct pc_revocation_place pc_revocations_seek(const struct pc_revocations *t, uint64_t fp);
 bool pc_revocations_find_at(const struct pc_revocations *t, const struct pc_revocation_place *place,
                             uint64_t fp, int64_t now_ms, struct pc_revoked *ret_revoked);
+/* Once that line has arrived: false, and fp is refused at no time; true, and the lines of its entry
+ * are on their way for find(), which decides. Worth it where several are looked up together. */
+bool pc_revocations_approach(const struct pc_revocations *t, uint64_t fp);
 /* Whether fp is refused at now_ms (the caller subtracts the issuer's skew). *ret_revoked is
  * untouched if not; it may be NULL. */
 bool pc_revocations_find(const struct pc_revocations *t, uint64_t fp, int64_t now_ms,

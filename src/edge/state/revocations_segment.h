@@ -208,6 +208,32 @@ pc_revseg_advance(const struct pc_revseg *s, const uint8_t *base, uint32_t n_gro
     p->at = pc_revseg_block(s, base, p->block);
 }
 
+/* The tags are there: asks for what those of the home group and of the next point at. False: the
+ * walk would find nothing (S3). Entries further away, which are rare, are walked to unprepared. */
+static inline __attribute__((always_inline)) bool pc_revseg_approach(const struct pc_revseg *s,
+                                                                     const uint8_t *base,
+                                                                     uint32_t n_groups,
+                                                                     unsigned columns, uint64_t fp)
+{
+    const uint8_t tag = pc_revseg_tag(fp);
+    struct pc_revseg_place p = pc_revseg_start(s, base, n_groups, columns, fp);
+    uint32_t matches = 0;
+    for (unsigned i = 0; i < 2; i++) {
+        uint32_t empty, m = pc_revseg_match(p.at, tag, &empty);
+        for (matches |= m; m; m &= m - 1) {
+            unsigned slot = (unsigned)__builtin_ctz(m);
+            const uint8_t *record = pc_revseg_record(p.at, slot, columns);
+            __builtin_prefetch(p.at + 16 + 8 * slot);
+            __builtin_prefetch(record);
+            __builtin_prefetch(record + (size_t)columns * PC_REV_TIME_BYTES - 1);
+        }
+        if (PC_LIKELY(empty))
+            return matches != 0;
+        pc_revseg_advance(s, base, n_groups, columns, &p);
+    }
+    return true;
+}
+
 /* Inlined into its callers so that `columns` and what they ignore of the result fold away. */
 static inline __attribute__((always_inline)) void
 pc_revseg_walk(const struct pc_revseg *s, const uint8_t *base, uint32_t n_groups, unsigned columns,

@@ -93,6 +93,13 @@ static inline bool pc_resp_is(const struct pc_resp_command *c, struct pc_bytes u
  * 0, or -EINVAL. */
 int pc_resp_to_i64(struct pc_bytes s, int64_t *ret_value);
 
+/* 0 or 1 as an integer reply, where room for it is known to be. */
+#define PC_RESP_BIT_BYTES 4
+static inline void pc_resp_put_bit(uint8_t *p, bool bit)
+{
+    memcpy(p, bit ? ":1\r\n" : ":0\r\n", PC_RESP_BIT_BYTES);
+}
+
 /* Replies. Text in simple strings and errors is cut at nothing, but CR and LF become spaces. */
 void pc_resp_write_simple(struct pc_buf *b, const char *text);
 void pc_resp_write_error(struct pc_buf *b, struct pc_bytes text); /* "ERR …", "WRONGPASS …" */
