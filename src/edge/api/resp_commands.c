@@ -777,7 +777,7 @@ static outcome cmd_client(struct pc_resp_conn *r, const struct pc_resp_command *
 static void put_command(struct pc_buf *b, const struct pc_resp_row *row)
 {
     pc_resp_write_array(b, 6);
-    pc_resp_write_bulk(b, pc_bytes_str(row->name));
+    pc_resp_write_bulk(b, pc_bytes_of(row->name, row->name_n));
     pc_resp_write_int(b, row->arity);
     pc_resp_write_array(b, 1);
     pc_resp_write_simple(b, row->access == PC_RESP_MUTATE ? "write" : "readonly");
@@ -851,7 +851,7 @@ static outcome cmd_info(struct pc_resp_conn *r, const struct pc_resp_command *c)
 
 const struct pc_resp_row pc_resp_rows[] = {
 #define ROW(name, arity, access, first, last, step, run)                                           \
-    {name, arity, access, first, last, step, run},
+    {name, sizeof(name) - 1, arity, access, first, last, step, run},
     COMMANDS(ROW)
 #undef ROW
 };

@@ -168,6 +168,37 @@ enum pc_resp_outcome pc_resp_submit(struct pc_resp_conn *r, struct pc_job *job,
 
 /* ---- who asks ---- */
 
+enum pc_admin_role pc_resp_role(const struct pc_resp_conn *r)
+{
+    if (r->principal.role != PC_ADMIN_NONE)
+        return r->principal.role;
+    bool trusted = r->worker->server->started_as->resp.trust_loopback && pc_conn_is_local(r->conn);
+    return trusted ? PC_ADMIN_GATEWAY : PC_ADMIN_NONE;
+}
+
+/* A stranger from elsewhere gets little memory before AUTH. */
+static const struct pc_resp_limits stranger_limits = {
+    .args = PC_RESP_ARGS_MAX,
+    .bulk_bytes = PC_RESP_BULK_BYTES,
+    .inline_bytes = PC_RESP_INLINE_BYTES,
+    .command_bytes = PC_RESP_COMMAND_BYTES,
+    .unauthenticated = true,
+};
+
+/* For the commands of one read; again when the credential changes, or what it is worth. */
+static void update_rights(struct pc_resp_conn *r)
+{
+    enum pc_admin_role role = pc_resp_role(r);
+    bool local = pc_conn_is_local(r->conn);
+    unsigned may = 1u << PC_RESP_ALWAYS;
+    if (pc_admin_may(role, PC_MAY_GATEWAY))
+        may |= 1u << PC_RESP_READ | 1u << PC_RESP_MUTATE;
+    if (local || pc_admin_may(role, PC_MAY_READ))
+        may |= 1u << PC_RESP_READ;
+    r->may = (uint8_t)may;
+    r->limits = r->credential || local ? &pc_resp_limits_default : &stranger_limits;
+}
+
 static void forget_credential(struct pc_resp_conn *r)
 {
     if (r->credential)
@@ -191,44 +222,36 @@ bool pc_resp_authenticated(struct pc_resp_conn *r, struct pc_bytes credential,
     r->principal = *principal;
     r->judged_ns = r->worker->core->now_ns;
     r->undecided = false;
+    update_rights(r);
     return true;
 }
 
 /* Once a turn is enough: what it brings arrived before it began. */
 static void judge_again(struct pc_resp_conn *r)
 {
-    struct pc_ip client = pc_conn_ip(r->conn);
     if (PC_LIKELY(!r->credential) || r->judged_ns == r->worker->core->now_ns)
         return;
+    struct pc_ip client = pc_conn_ip(r->conn);
     pc_principal_of(r->worker, pc_bytes_of(r->credential, r->credential_n), &client, &r->principal,
                     &r->undecided);
     r->judged_ns = r->worker->core->now_ns;
     if (r->principal.role == PC_ADMIN_NONE && !r->undecided)
         forget_credential(r);
+    update_rights(r);
 }
 
 /* ---- commands ---- */
 
-enum pc_admin_role pc_resp_role(const struct pc_resp_conn *r)
-{
-    if (r->principal.role != PC_ADMIN_NONE)
-        return r->principal.role;
-    bool trusted = r->worker->server->started_as->resp.trust_loopback && pc_conn_is_local(r->conn);
-    return trusted ? PC_ADMIN_GATEWAY : PC_ADMIN_NONE;
-}
-
 static bool may_use(const struct pc_resp_conn *r, const struct pc_resp_row *row)
 {
-    if (row->access == PC_RESP_ALWAYS || pc_admin_may(pc_resp_role(r), PC_MAY_GATEWAY))
-        return true;
-    return row->access == PC_RESP_READ &&
-           (pc_conn_is_local(r->conn) || pc_admin_may(pc_resp_role(r), PC_MAY_READ));
+    return r->may & 1u << row->access;
 }
 
 static const struct pc_resp_row *find_row(struct pc_bytes name)
 {
     for (size_t i = 0; i < pc_resp_row_count; i++)
-        if (pc_bytes_eq_nocase(name, pc_bytes_str(pc_resp_rows[i].name)))
+        if (name.n == pc_resp_rows[i].name_n &&
+            pc_bytes_eq_nocase(name, pc_bytes_of(pc_resp_rows[i].name, name.n)))
             return &pc_resp_rows[i];
     return NULL;
 }
@@ -254,9 +277,10 @@ static void reply_arity(struct pc_resp_conn *r, const struct pc_resp_row *row)
 {
     char lower[32];
     size_t n = 0;
-    for (; row->name[n] && n < sizeof lower - 1; n++)
-        lower[n] =
-            (char)(row->name[n] >= 'A' && row->name[n] <= 'Z' ? row->name[n] | 0x20 : row->name[n]);
+    for (; n < row->name_n && n < sizeof lower - 1; n++) {
+        char c = row->name[n];
+        lower[n] = (char)(c >= 'A' && c <= 'Z' ? c | 0x20 : c);
+    }
     lower[n] = 0;
     pc_resp_reply_error(r, "ERR wrong number of arguments for '%s' command", lower);
 }
@@ -312,14 +336,6 @@ static void protocol_error(struct pc_resp_conn *r)
     pc_conn_close_after_flush(r->conn);
 }
 
-/* A stranger from elsewhere gets little memory before AUTH. */
-static struct pc_resp_limits limits_of(const struct pc_resp_conn *r)
-{
-    struct pc_resp_limits limits = pc_resp_limits_default;
-    limits.unauthenticated = !r->credential && !pc_conn_is_local(r->conn);
-    return limits;
-}
-
 /* Takes at most one command; 0: nothing can be done before more bytes or answers arrive. */
 static size_t input_one(struct pc_resp_conn *r, uint8_t *p, size_t n)
 {
@@ -328,8 +344,7 @@ static size_t input_one(struct pc_resp_conn *r, uint8_t *p, size_t n)
     if (r->pending && p[0] != '*')
         return 0;
     struct pc_resp_parser before = r->parser;
-    struct pc_resp_limits limits = limits_of(r);
-    int used = pc_resp_parse(&r->parser, &limits, p, n, c);
+    int used = pc_resp_parse(&r->parser, r->limits, p, n, c);
     if (used == 0)
         return 0;
     if (used < 0 && r->pending) {
@@ -373,6 +388,7 @@ static size_t resp_input(struct pc_conn *c, uint8_t *p, size_t n)
         pc_conn_clear_deadline(c, DEADLINE_PROXY);
         used = (size_t)taken;
     }
+    update_rights(r);
     while (used < n && commands < max && r->pending < max && !r->closing && !pc_conn_closing(c) &&
            !pc_conn_output_full(c)) {
         size_t taken = input_one(r, p + used, n - used);

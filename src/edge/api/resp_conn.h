@@ -20,16 +20,18 @@ struct pc_resp_conn {
      * working as soon as it would for HTTP: expired, revoked, or gone from the file of tokens. */
     uint8_t *credential;
     size_t credential_n;
-    int64_t judged_ns;              /* the turn of the last judgement */
-    bool undecided;                 /* the budget for signatures did not allow one */
-    uint32_t pending;               /* mutations given to the writer, not yet replied to */
-    bool proxy_due;                 /* a PROXY header must come before the first command */
-    bool newcomer;                  /* came while the core was overloaded: shed first */
-    bool closing;                   /* closes when pending is 0 */
-    bool incomplete;                /* the client owes us the rest of a command */
-    uint64_t id;                    /* CLIENT ID */
-    uint8_t source_n;               /* 0: no mutation asked for it yet */
-    uint8_t source[PC_IP_TEXT_MAX]; /* the client's address, for the audit */
+    int64_t judged_ns; /* the turn of the last judgement */
+    uint8_t may;       /* bit per enum pc_resp_access: what role and address allow */
+    const struct pc_resp_limits *limits; /* by credential and address */
+    bool undecided;                      /* the budget for signatures did not allow one */
+    uint32_t pending;                    /* mutations given to the writer, not yet replied to */
+    bool proxy_due;                      /* a PROXY header must come before the first command */
+    bool newcomer;                       /* came while the core was overloaded: shed first */
+    bool closing;                        /* closes when pending is 0 */
+    bool incomplete;                     /* the client owes us the rest of a command */
+    uint64_t id;                         /* CLIENT ID */
+    uint8_t source_n;                    /* 0: no mutation asked for it yet */
+    uint8_t source[PC_IP_TEXT_MAX];      /* the client's address, for the audit */
     char name[PC_RESP_CLIENT_NAME_MAX + 1];
 };
 
@@ -48,8 +50,9 @@ enum pc_resp_access {
 
 struct pc_resp_row {
     const char *name; /* upper case */
-    int16_t arity;    /* as Redis counts: with the name; negative: at least */
-    uint8_t access;   /* enum pc_resp_access */
+    uint8_t name_n;
+    int16_t arity;  /* as Redis counts: with the name; negative: at least */
+    uint8_t access; /* enum pc_resp_access */
     int8_t first_key, last_key, key_step;
     enum pc_resp_outcome (*run)(struct pc_resp_conn *r, const struct pc_resp_command *c);
 };

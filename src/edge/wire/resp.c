@@ -31,6 +31,12 @@ static const char *const error_texts[PC_RESP_ERROR_COUNT] = {
 #define COUNT_DIGITS_MAX 10 /* more cannot be within any limit here */
 #define BULK_HEADER_NEXT (-1)
 
+/* Of what parse_short() takes: within all limits of strangers. */
+#define SHORT_ARGS  10
+#define SHORT_BYTES 6 /* an argument's shortest end, from its length on: 1CRLF.CRLF */
+_Static_assert(SHORT_ARGS <= PC_RESP_UNAUTH_ARGS && 999 <= PC_RESP_UNAUTH_BULK_BYTES,
+               "strangers' limits are not looked at");
+
 static PC_COLD int fail(struct pc_resp_parser *p, enum pc_resp_error error)
 {
     p->error = (uint8_t)error;
@@ -50,8 +56,10 @@ static void start_over(struct pc_resp_parser *p)
 }
 
 /* Browsers made to speak to us send "POST / HTTP/1.1" or "Host: …" (cross-protocol scripting). */
-static bool is_foreign(struct pc_bytes word)
+static inline bool is_foreign(struct pc_bytes word)
 {
+    if (PC_LIKELY(word.n != 4 && word.n != 5))
+        return false;
     return pc_bytes_eq_nocase(word, PC_LIT("post")) || pc_bytes_eq_nocase(word, PC_LIT("host:"));
 }
 
@@ -160,12 +168,55 @@ static void walk_again(const uint8_t *buf, const uint8_t *end, size_t argc, stru
     }
 }
 
+/* "<number>CRLF" of one to three digits at p, where at least six bytes are; what is behind it, or
+ * NULL: anything else. */
+static inline const uint8_t *read_short(const uint8_t *p, uint32_t *ret_value)
+{
+    uint32_t value = (uint32_t)p[0] - '0', digit;
+    if (PC_UNLIKELY(value > 9))
+        return NULL;
+    if (PC_UNLIKELY(value == 0 && p[1] != '\r'))
+        return NULL;
+    for (unsigned i = 0; i < 2 && (digit = (uint32_t)p[1] - '0') <= 9; i++, p++)
+        value = value * 10 + digit;
+    *ret_value = value;
+    return PC_LIKELY(p[1] == '\r' && p[2] == '\n') ? p + 3 : NULL;
+}
+
+/* What nearly all commands are: there entire, with few and short arguments. Their bytes, or 0:
+ * read_arguments() judges. Refuses nothing, and asks for more in nothing. */
+static inline int parse_short(const struct pc_resp_limits *limits, const uint8_t *buf, size_t n,
+                              struct pc_resp_command *ret)
+{
+    const uint8_t *p = buf + 1, *end = buf + n;
+    uint32_t argc, length;
+    if (end - p < SHORT_BYTES || !(p = read_short(p, &argc)) || argc > SHORT_ARGS ||
+        argc > limits->args)
+        return 0;
+    for (uint32_t i = 0; i < argc; i++) {
+        if (end - p < 1 + SHORT_BYTES || *p != '$' || !(p = read_short(p + 1, &length)) ||
+            length > limits->bulk_bytes || end - p < (ptrdiff_t)length + 2 || p[length] != '\r' ||
+            p[length + 1] != '\n')
+            return 0;
+        ret->argv[i] = pc_bytes_of(p, length);
+        p += length + 2;
+    }
+    ret->argc = argc;
+    return (size_t)(p - buf) <= limits->command_bytes ? (int)(p - buf) : 0;
+}
+
 static int parse_multibulk(struct pc_resp_parser *p, const struct pc_resp_limits *limits,
                            const uint8_t *buf, size_t n, struct pc_resp_command *ret)
 {
     const uint8_t *end = buf + n;
     bool resumed = p->pos != 0;
-    int rc = resumed ? 1 : read_multibulk_header(p, limits, buf, end);
+    int rc = resumed ? 0 : parse_short(limits, buf, n, ret);
+    if (PC_LIKELY(rc > 0)) {
+        ret->foreign = ret->argc && is_foreign(ret->argv[0]);
+        start_over(p);
+        return rc;
+    }
+    rc = resumed ? 1 : read_multibulk_header(p, limits, buf, end);
     if (rc != 1 || (rc = read_arguments(p, limits, buf, end, ret->argv)) != 1)
         return rc;
     if (PC_UNLIKELY(resumed))
