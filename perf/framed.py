@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The requests that are sent, as files of the generator: "<bytes> <expected>" and the bytes, one
-after the other; expected is what the answer begins with (the status of HTTP, the line of RESP). A
-run of twelve '@' becomes a counter."""
+after the other; expected is what the answer begins with (the status of HTTP, the line of RESP) and,
+after a blank, what it must contain. A run of twelve '@' becomes a counter."""
 import base64
 import json
 import os
@@ -21,8 +21,8 @@ BATCH = 500  # revocations in one POST /v1/revoke
 def read_framed(path):
     with open(path, "rb") as f:
         while head := f.readline():
-            size, expected = head.split()
-            yield f.read(int(size)), expected.decode()
+            size, _, expected = head.decode().rstrip("\n").partition(" ")
+            yield f.read(int(size)), expected
 
 
 def write_framed(path, requests):
@@ -104,7 +104,8 @@ class Requests:
                 f"Content-Length: {len(body)}\r\n\r\n{body}").encode()
 
     def check(self):
-        return self.write("check", ((self.check_request(t), "200") for t in self.good))
+        """A denial is 200, too."""
+        return self.write("check", ((self.check_request(t), '200 "allow":true') for t in self.good))
 
     def bad_tokens(self):
         """Good claims under signatures that are all different and all bad."""
@@ -153,10 +154,11 @@ class Requests:
         return self.write("ms", [(memcached.set_for(RESP_KEY + COUNTER, HOLD_S), "HD")])
 
     def throttle(self, *command):
-        """1,000 a second and key: nearly all of them are charged, here and there."""
+        """1,000 a second and key, which nobody reaches: all of them are charged, here and there, and nothing
+        is said of when to come again (-1)."""
         draw = random.Random(2)
         return self.write("throttle-" + command[0].lower(), [
-            (words(*command, f"limit:{draw.randrange(self.size['background']):012}", "999", "1000", "1"), "*5")
+            (words(*command, f"limit:{draw.randrange(self.size['background']):012}", "999", "1000", "1"), "*5 :-1")
             for _ in range(self.size["keys"])])
 
     def throttle_fill(self):

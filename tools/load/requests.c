@@ -52,6 +52,8 @@ struct requests_source {
 /* One of the alternatives; n > 0. */
 static bool begins_with(const char *expected, size_t n, bool resp, const struct ld_answer *a)
 {
+    if (n == 1 && *expected == '*')
+        return true;
     if (resp)
         return a->head_bytes >= n && memcmp(a->head, expected, n) == 0;
     const char status[3] = {(char)('0' + a->status / 100), (char)('0' + a->status / 10 % 10),
@@ -59,12 +61,8 @@ static bool begins_with(const char *expected, size_t n, bool resp, const struct 
     return n <= 3 && memcmp(status, expected, n) == 0;
 }
 
-bool ld_expectation_holds(const char *expected, size_t n, bool resp, const struct ld_answer *a)
+static bool begins_with_one_of(const char *expected, size_t n, bool resp, const struct ld_answer *a)
 {
-    if (n == 0)
-        return resp ? a->status != '-' : a->status >= 200 && a->status < 300;
-    if (n == 1 && *expected == '*')
-        return true;
     for (const char *bar; (bar = memchr(expected, '|', n)); expected = bar + 1) {
         const size_t one = (size_t)(bar - expected);
         if (one && begins_with(expected, one, resp, a))
@@ -72,6 +70,23 @@ bool ld_expectation_holds(const char *expected, size_t n, bool resp, const struc
         n -= one + 1;
     }
     return n && begins_with(expected, n, resp, a);
+}
+
+static bool contains(const struct ld_answer *a, bool resp, const char *text, size_t n)
+{
+    return n == 0 || (a->body && memmem(a->body, a->body_bytes, text, n)) ||
+           (resp && memmem(a->head, a->head_bytes, text, n));
+}
+
+bool ld_expectation_holds(const char *expected, size_t n, bool resp, const struct ld_answer *a)
+{
+    const char *text = memchr(expected, ' ', n);
+    const size_t begin = text ? (size_t)(text - expected) : n;
+    if (text && !contains(a, resp, text + 1, n - begin - 1))
+        return false;
+    if (begin == 0)
+        return resp ? a->status != '-' : a->status >= 200 && a->status < 300;
+    return begins_with_one_of(expected, begin, resp, a);
 }
 
 static enum ld_verdict answered(struct ld_source *source, unsigned conn, uint8_t class,
