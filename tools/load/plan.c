@@ -177,6 +177,7 @@ static bool size_nodes(struct ld_plan *p, double cores, struct ld_problem *probl
         nodes = fmax(nodes, needed);
     }
     p->nodes = nodes;
+    p->nodes_needed = nodes_for(p, &p->law, cores);
     p->nodes_worst = nodes_for(p, &p->worst, cores);
     p->cores_per_node = cores;
     p->node_per_s = p->load_allowed * cores * 1e6 / p->service.mean_us;
@@ -319,8 +320,8 @@ static void warn_of_fits(struct ld_plan *p)
     if (p->edge.distinct < 3)
         warn(p, "few-core-counts",
              "CPU per request was measured on %u number%s of cores: sigma and kappa cannot be told "
-             "apart; all of the loss taken for kappa gives %.0f nodes instead of %.0f",
-             p->edge.distinct, p->edge.distinct == 1 ? "" : "s", p->nodes_worst, p->nodes);
+             "apart; all of the loss taken for kappa asks for %.0f nodes instead of %.0f",
+             p->edge.distinct, p->edge.distinct == 1 ? "" : "s", p->nodes_worst, p->nodes_needed);
     double measured = fmax(p->edge.n_max, 1);
     if (p->cores_per_node > measured)
         warn(p, "cores-beyond-measured", "%.0f cores per node; measured up to %.0f",

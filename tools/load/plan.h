@@ -104,8 +104,9 @@ struct ld_plan {
     double load_allowed, load_normal, load_lost;
     bool reachable; /* the objective, at any load */
     bool fits;      /* nothing exceeds its capacity */
-    double cores_per_node, nodes, nodes_worst;
-    double node_per_s; /* a node's rate at the load allowed */
+    double cores_per_node, nodes;
+    double nodes_needed, nodes_worst; /* by law and worst, also where nodes were given */
+    double node_per_s;                /* a node's rate at the load allowed */
     struct ld_line memory_line[LD_TABLES];
     double memory_part[LD_TABLES], memory_bytes;
     double cache_entries;                 /* per core */

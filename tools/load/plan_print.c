@@ -105,7 +105,8 @@ static void print_law(const struct ld_plan *p, FILE *to)
          shown(LD_UNIT_RATE, p->law.lambda).s, p->law.sigma, p->law.kappa,
          p->law_is_of_decisions ? "of decisions in process" : "of CPU per request",
          p->law.r_squared, 100 * p->law.error_rms, 100 * p->law.error_max);
-    line(to, "if all loss is kappa", "kappa %.5f: %.0f nodes", p->worst.kappa, p->nodes_worst);
+    line(to, "if all loss is kappa", "kappa %.5f: %.0f nodes instead of %.0f", p->worst.kappa,
+         p->nodes_worst, p->nodes_needed);
     for (size_t i = 0; i < p->checks_n; i++) {
         const struct ld_plan_check *c = &p->checks[i];
         line(to, i ? "" : "checked", "%s: predicted %s, measured %s (%+.0f %%)", c->what,
@@ -217,12 +218,13 @@ static json_t *memory_json(const struct ld_plan *p)
 
 static json_t *answer_json(const struct ld_plan *p)
 {
-    json_t *o = json_pack(
-        "{s:o,s:o,s:o,s:o,s:o,s:b,s:b,s:o,s:o,s:o}", "nodes", number(p->nodes), "nodes_worst",
-        number(p->nodes_worst), "cores", number(p->nodes * p->cores_per_node), "cores_per_node",
-        number(p->cores_per_node), "node_rate_per_s", number(p->node_per_s), "fits", p->fits,
-        "objective_reachable", p->reachable, "load_allowed", number(p->load_allowed), "load",
-        number(p->load_normal), "load_after_losses", number(p->load_lost));
+    json_t *o = json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:b,s:b,s:o,s:o,s:o}", "nodes",
+                          number(p->nodes), "nodes_needed", number(p->nodes_needed), "nodes_worst",
+                          number(p->nodes_worst), "cores", number(p->nodes * p->cores_per_node),
+                          "cores_per_node", number(p->cores_per_node), "node_rate_per_s",
+                          number(p->node_per_s), "fits", p->fits, "objective_reachable",
+                          p->reachable, "load_allowed", number(p->load_allowed), "load",
+                          number(p->load_normal), "load_after_losses", number(p->load_lost));
     json_object_update_new(
         o,
         json_pack("{s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o,s:o}", "cpu_us_per_request",
