@@ -99,7 +99,7 @@ static const char *why_not(const struct ld_slo *slo, const struct ld_sweep_run *
         return "no answers";
     if (r->errors_percent > slo->errors_percent)
         return "errors";
-    if (!(r->achieved_per_s >= LD_SWEEP_REACHED * r->asked_per_s))
+    if ((double)(r->requests + r->errors) < LD_SWEEP_REACHED * (double)r->due)
         return "rate not reached";
     for (unsigned i = 0; i < slo->n; i++)
         if (!ld_slo_term_holds(&slo->terms[i], r->objective_us[i]))

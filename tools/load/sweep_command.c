@@ -144,6 +144,7 @@ void ld_sweep_run_of(struct ld_sweep_run *ret_run, const struct ld_slo *slo, dou
         .cpu_us = r->server.known ? r->server.cpu_us_per_request : NAN,
         .requests = r->requests,
         .errors = ld_report_errors(r),
+        .due = r->requests + ld_report_errors(r) + r->unsent + r->unanswered,
         .wrong_answers = r->wrong_answers,
         .wrong_allows = r->wrong_allows,
         .far = isfinite(r->placement.before_ns) && !r->placement.near,

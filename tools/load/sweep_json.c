@@ -19,10 +19,7 @@ static const struct member run_numbers[] = {
     RUN(p99_9_us),    RUN(max_us),         RUN(cpu_us), RUN(errors_percent),
 };
 static const struct member run_counts[] = {
-    RUN(requests),
-    RUN(errors),
-    RUN(wrong_answers),
-    RUN(wrong_allows),
+    RUN(requests), RUN(errors), RUN(wrong_answers), RUN(wrong_allows), RUN(due),
 };
 #define SETTING(member)                                                                            \
     {                                                                                              \
