@@ -46,8 +46,9 @@ struct ld_conn {
     size_t out_bytes, out_done, out_room;
     struct ld_wish *wish_first, *wish_last;
     struct ld_parser parser;
-    int64_t retry_ns; /* CLOSED: not before; 0: nothing to wait for */
-    unsigned tries;   /* connects that failed in a row */
+    int64_t connect_ns; /* CONNECTING: since then */
+    int64_t retry_ns;   /* CLOSED: not before; 0: nothing to wait for */
+    unsigned tries;     /* connects that failed in a row */
     /* Open loop: the list of connections with so many outstanding (engine.c). */
     int32_t level; /* -1: in none */
     uint32_t before, after;

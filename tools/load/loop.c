@@ -150,9 +150,13 @@ static void check_timeouts(struct ld_loop *l)
         if (c->state == LD_CONN_OPEN && c->in_flight &&
             l->now_ns - ld_conn_oldest(c)->sent_ns > l->plan->timeout_ns)
             ld_loop_drop(l, c, LD_FAIL_TIMEOUT);
-        if (c->retry_ns && c->retry_ns <= l->now_ns && !l->stopping)
+        else if (c->state == LD_CONN_CONNECTING && l->now_ns - c->connect_ns > l->plan->timeout_ns)
+            ld_loop_connect_failed(l, c, LD_FAIL_TIMEOUT);
+        if (l->stopping || !c->retry_ns)
+            continue;
+        if (c->retry_ns <= l->now_ns)
             ld_loop_connect(l, c);
-        if (c->retry_ns)
+        else
             l->housekeep_ns = pc_min_i64(l->housekeep_ns, c->retry_ns);
     }
 }

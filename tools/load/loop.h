@@ -105,6 +105,7 @@ void ld_loop_close(struct ld_loop *);
 void ld_loop_mark_dirty(struct ld_loop *, struct ld_conn *);
 void ld_loop_relevel(struct ld_loop *, struct ld_conn *);
 void ld_loop_connect(struct ld_loop *, struct ld_conn *);
+void ld_loop_connect_failed(struct ld_loop *, struct ld_conn *, enum ld_failure);
 /* Fails what is outstanding, closes, and connects anew unless the run is over. */
 void ld_loop_drop(struct ld_loop *, struct ld_conn *, enum ld_failure);
 void ld_loop_on_completion(struct ld_loop *, const struct io_uring_cqe *);

@@ -212,16 +212,21 @@ static int new_socket(const struct ld_loop_plan *plan)
     return fd;
 }
 
-/* A connect that failed: an error, and another try later, less and less often. */
-static void connect_failed(struct ld_loop *l, struct ld_conn *c)
+/* A connect that failed: an error, and another try later, less and less often; none once the run
+ * is over. */
+void ld_loop_connect_failed(struct ld_loop *l, struct ld_conn *c, enum ld_failure failure)
 {
     const unsigned doublings = (unsigned)pc_min_u64(c->tries++, 7);
-    l->active->errors[LD_FAIL_CONNECT]++;
-    if (c->fd >= 0)
+    l->active->errors[failure]++;
+    if (c->fd >= 0) {
+        (void)shutdown(c->fd, SHUT_RDWR); /* ends a connect that holds the socket open */
         close(c->fd);
+    }
     c->fd = -1;
     c->generation++;
     ld_conn_set_state(c, LD_CONN_CLOSED);
+    if (l->stopping)
+        return;
     c->retry_ns = l->now_ns + pc_min_i64(LD_RETRY_NS << doublings, LD_SECOND_NS);
     l->housekeep_ns = pc_min_i64(l->housekeep_ns, c->retry_ns);
 }
@@ -232,9 +237,10 @@ void ld_loop_connect(struct ld_loop *l, struct ld_conn *c)
     c->retry_ns = 0;
     c->fd = new_socket(l->plan);
     if (c->fd < 0) {
-        connect_failed(l, c);
+        ld_loop_connect_failed(l, c, LD_FAIL_CONNECT);
         return;
     }
+    c->connect_ns = l->now_ns;
     ld_conn_set_state(c, LD_CONN_CONNECTING);
     ld_ring_connect(&l->ring, c->fd, &l->plan->address, l->plan->address_bytes,
                     ld_op_pack(LD_OP_CONNECT, ld_loop_index(l, c), c->generation));
@@ -266,7 +272,7 @@ static void arm_recv(struct ld_loop *l, struct ld_conn *c)
 static void on_connect(struct ld_loop *l, struct ld_conn *c, int res)
 {
     if (res < 0) {
-        connect_failed(l, c);
+        ld_loop_connect_failed(l, c, LD_FAIL_CONNECT);
         return;
     }
     ld_conn_set_state(c, LD_CONN_OPEN);

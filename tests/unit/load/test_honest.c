@@ -19,6 +19,7 @@
 #include "load/schedule.h"
 
 #define OK_ANSWER "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+#define GO_AWAY   ""
 #define NO_ANSWER "HTTP/1.1 403 No\r\nContent-Length: 0\r\n\r\n"
 
 enum { CONNECTIONS_MAX = 256 };
@@ -30,15 +31,29 @@ struct server {
     pthread_t thread;
     atomic_bool stop;
     unsigned answered; /* the server thread's */
-    /* What to answer a request with, the n-th of all; NULL: nothing. */
+    bool deaf;         /* the server thread's: it accepts no more */
+    /* What to answer a request with, the n-th of all; NULL: nothing. GO_AWAY: all connections are
+     * closed, and those that come then hang. */
     const char *(*answer)(unsigned n);
 };
+
+static void go_deaf(struct server *s)
+{
+    s->deaf = true;
+    assert_int_equal(listen(s->listener, 0), 0);
+    while (s->count)
+        close(s->fds[--s->count]);
+}
 
 static void serve_one(struct server *s, unsigned i)
 {
     char request[4096];
     const ssize_t n = read(s->fds[i], request, sizeof(request));
     const char *text = n > 0 ? s->answer(s->answered++) : NULL;
+    if (text && !*text) {
+        go_deaf(s);
+        return;
+    }
     if (text && write(s->fds[i], text, strlen(text)) < 0)
         return;
     if (n <= 0) {
@@ -52,7 +67,7 @@ static void *serve(void *arg)
     struct server *s = arg;
     while (!atomic_load(&s->stop)) {
         struct pollfd p[CONNECTIONS_MAX + 1] = {
-            {.fd = s->listener, .events = POLLIN}
+            {.fd = s->deaf ? -1 : s->listener, .events = POLLIN}
         };
         for (unsigned i = 0; i < s->count; i++)
             p[i + 1] = (struct pollfd){.fd = s->fds[i], .events = POLLIN};
@@ -60,7 +75,7 @@ static void *serve(void *arg)
         if (poll(p, count + 1, 20) <= 0)
             continue;
         for (unsigned i = count; i-- > 0;) /* one that ends is replaced by a later one */
-            if (p[i + 1].revents)
+            if (i < s->count && p[i + 1].revents)
                 serve_one(s, i);
         if (p[0].revents && s->count < CONNECTIONS_MAX)
             s->fds[s->count++] = accept(s->listener, NULL, NULL);
@@ -154,6 +169,26 @@ static void requests_that_time_out_are_in_the_percentiles(void **state)
     ld_report_free(&report);
 }
 
+/* --- connections that cannot be made -------------------------------------------------------- */
+
+static const char *go_away(unsigned n)
+{
+    (void)n;
+    return GO_AWAY;
+}
+
+/* One of them fits into the listener's queue; the others get no answer at all. */
+static void connects_that_hang_time_out(void **state)
+{
+    struct ld_report report;
+    (void)state;
+    assert_int_equal(
+        RUN(go_away, &report, "--connections=8", "--warmup=0", "--duration=1s", "--timeout=100ms"),
+        LD_EXIT_ERRORS);
+    assert_true(report.errors[LD_FAIL_TIMEOUT] >= 6);
+    ld_report_free(&report);
+}
+
 /* --- wrong answers, whenever ---------------------------------------------------------------- */
 
 static const char *wrong_at_first(unsigned n)
@@ -199,6 +234,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_front_of_an_answer_nobody_asked_for_is_malformed),
         cmocka_unit_test(requests_that_time_out_are_in_the_percentiles),
+        cmocka_unit_test(connects_that_hang_time_out),
         cmocka_unit_test(a_wrong_answer_in_the_warm_up_counts),
         cmocka_unit_test(neighbouring_seeds_share_no_arrivals),
     };
