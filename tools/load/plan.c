@@ -481,30 +481,39 @@ static void check_cores(struct ld_plan *p)
             most);
 }
 
-/* From the platform's floor and the queue to the server's latency, at the highest load measured. */
+static void check_latency_at(struct ld_plan *p, const struct ld_service *known, double load)
+{
+    static const struct {
+        double percentile;
+        size_t offset;
+    } rows[] = {
+        {50, offsetof(struct ld_latency_point, p50_us)},
+        {99, offsetof(struct ld_latency_point, p99_us)},
+    };
+    for (size_t i = 0; i < PC_COUNT(rows); i++) {
+        double predicted = ld_queueing_latency_us(known, &p->floor, load, rows[i].percentile);
+        struct ld_plan_check *c = check(
+            p, LD_UNIT_US, predicted, ld_points_latency_us(p->points, false, load, rows[i].offset));
+        if (c)
+            snprintf(c->what, sizeof(c->what),
+                     "p%g at %.0f %% load of one core, from the platform's floor, wait and service",
+                     rows[i].percentile, 100 * load);
+    }
+}
+
+/* From the platform's floor and the queue to the server's latency, at every load measured. */
 static void check_latency(struct ld_plan *p)
 {
     const struct ld_points *m = p->points;
     struct ld_service known = {mean_cpu_us(m, 1), m->decision_scv};
-    double most = 0;
-    for (size_t i = 0; i < m->latency_n; i++)
-        if (!m->latency[i].is_floor)
-            most = fmax(most, m->latency[i].load);
-    if (!most || !p->floor.n || isnan(known.mean_us))
+    if (!p->floor.n || isnan(known.mean_us))
         return;
-    const struct {
-        double percentile, measured;
-    } rows[] = {
-        {50, ld_points_latency_us(m, false, most, offsetof(struct ld_latency_point, p50_us))},
-        {99, ld_points_latency_us(m, false, most, offsetof(struct ld_latency_point, p99_us))},
-    };
-    for (size_t i = 0; i < PC_COUNT(rows); i++) {
-        double predicted = ld_queueing_latency_us(&known, &p->floor, most, rows[i].percentile);
-        struct ld_plan_check *c = check(p, LD_UNIT_US, predicted, rows[i].measured);
-        if (c)
-            snprintf(c->what, sizeof(c->what),
-                     "p%g at %.0f %% load of one core, from the platform's floor, wait and service",
-                     rows[i].percentile, 100 * most);
+    for (size_t i = 0; i < m->latency_n; i++) {
+        bool first = !m->latency[i].is_floor;
+        for (size_t j = 0; j < i && first; j++)
+            first = m->latency[j].is_floor || m->latency[j].load != m->latency[i].load;
+        if (first)
+            check_latency_at(p, &known, m->latency[i].load);
     }
 }
 

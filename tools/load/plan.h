@@ -32,6 +32,7 @@ enum {
     LD_PLAN_NODES_MAX = 1000000,
     LD_PLAN_WARNINGS_MAX = 32,
     LD_PLAN_WARNING_BYTES = 320,
+    LD_PLAN_CHECKS_MAX = 16, /* more loads measured than that are not compared */
 };
 
 struct ld_plan_ask {
@@ -118,7 +119,7 @@ struct ld_plan {
     size_t needs_n;
     struct ld_plan_warning warnings[LD_PLAN_WARNINGS_MAX];
     size_t warnings_n;
-    struct ld_plan_check checks[8];
+    struct ld_plan_check checks[LD_PLAN_CHECKS_MAX];
     size_t checks_n;
 };
 
