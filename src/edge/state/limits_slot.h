@@ -48,6 +48,16 @@ static inline void pc_limit_torture_point(void)
 }
 #endif
 
+/* Some tens of cycles of doing nothing, as the processor likes to be told. */
+static inline void pc_limit_pause(void)
+{
+#if defined(__x86_64__) && !PC_PORTABLE
+    __builtin_ia32_pause();
+#else
+    __asm__ volatile("" ::: "memory");
+#endif
+}
+
 static inline uint64_t pc_limit_load_fp(const struct pc_limit_slot *s)
 {
     return __atomic_load_n(&s->fp, __ATOMIC_SEQ_CST);
