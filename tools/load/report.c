@@ -31,6 +31,7 @@ static const struct field latency_fields[] = {
     FIELD(struct ld_latency, REAL, "mean", mean),
     FIELD(struct ld_latency, REAL, "min", min),
     FIELD(struct ld_latency, U64, "count", count),
+    FIELD(struct ld_latency, U64, "saturated", saturated),
 };
 
 static const struct field class_fields[] = {
@@ -212,7 +213,7 @@ static double next_share(double q)
 
 void ld_latency_of(struct ld_latency *l, const struct ld_hdr *h)
 {
-    *l = (struct ld_latency){.count = h->count};
+    *l = (struct ld_latency){.count = h->count, .saturated = h->saturated};
     const struct {
         double *to, q;
     } wanted[] = {

@@ -27,6 +27,7 @@ struct ld_curve_point {
 
 struct ld_latency {
     uint64_t count;
+    uint64_t saturated; /* of count: longer than LD_HDR_HIGHEST_NS, counted as that long */
     double min, mean, p50, p90, p99, p99_9, p99_99, max; /* microseconds */
     unsigned curve_count;
     struct ld_curve_point curve[LD_CURVE_MAX];

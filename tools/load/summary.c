@@ -26,6 +26,8 @@ static void print_latency(FILE *to, const char *title, const struct ld_latency *
     print_us(to, "p99.9", l->p99_9);
     print_us(to, "p99.99", l->p99_99);
     print_us(to, "max", l->max);
+    if (l->saturated)
+        fprintf(to, "  (%" PRIu64 " beyond the range, counted as an hour)", l->saturated);
     fputc('\n', to);
 }
 
@@ -39,6 +41,8 @@ static void print_class(FILE *to, const struct ld_class_report *c)
     print_us(to, "p50", c->latency.p50);
     print_us(to, "p99", c->latency.p99);
     print_us(to, "max", c->latency.max);
+    if (c->latency.saturated)
+        fprintf(to, "  (%" PRIu64 " beyond the range)", c->latency.saturated);
     fputc('\n', to);
 }
 

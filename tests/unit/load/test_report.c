@@ -75,6 +75,26 @@ static void percentiles_and_curve_are_the_histograms(void **state)
     ld_report_free(&r);
 }
 
+static void what_was_clamped_is_said(void **state)
+{
+    static struct ld_hdr h;
+    struct ld_report r;
+    char text[4096] = "";
+    (void)state;
+    fill(&r);
+    ld_hdr_reset(&h);
+    ld_hdr_record_n(&h, LD_HDR_HIGHEST_NS + 1, 3);
+    ld_latency_of(&r.latency, &h);
+    json_t *o = ld_report_to_json(&r), *latency = json_object_get(o, "latency_us");
+    assert_int_equal(json_integer_value(json_object_get(latency, "saturated")), 3);
+    FILE *f = fmemopen(text, sizeof(text), "w");
+    ld_report_print(&r, f);
+    fclose(f);
+    assert_non_null(strstr(text, "3 beyond the range"));
+    json_decref(o);
+    ld_report_free(&r);
+}
+
 static void what_is_no_report_is_refused(void **state)
 {
     struct ld_report good, ret;
@@ -111,6 +131,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_report_survives_json),
         cmocka_unit_test(percentiles_and_curve_are_the_histograms),
+        cmocka_unit_test(what_was_clamped_is_said),
         cmocka_unit_test(what_is_no_report_is_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
