@@ -67,6 +67,13 @@ void ld_oracle_free(struct ld_oracle *o)
     *o = (struct ld_oracle){.w = NULL};
 }
 
+void ld_oracle_begin(struct ld_oracle *o, int64_t now_ns)
+{
+    int64_t none = 0;
+    (void)atomic_compare_exchange_strong_explicit(&o->start_ns, &none, now_ns, memory_order_relaxed,
+                                                  memory_order_relaxed); /* O5 */
+}
+
 /* ---- Revocations. ---- */
 
 bool ld_oracle_take_victim(struct ld_oracle *o, uint64_t *ret_token)
@@ -120,7 +127,8 @@ uint64_t ld_oracle_count_allow(struct ld_oracle *o, unsigned request, uint64_t k
                                uint64_t *ret_bound)
 {
     const struct ld_wl_policy *p = &o->w->policies[o->w->requests[request].policy];
-    *ret_bound = may_admit(p, now_ns - o->start_ns + SLACK_NS);
+    const int64_t start_ns = atomic_load_explicit(&o->start_ns, memory_order_relaxed);
+    *ret_bound = may_admit(p, now_ns - start_ns + SLACK_NS);
     /* O3 */
     return 1 + atomic_fetch_add_explicit(&o->allowed[request][key], 1, memory_order_relaxed);
 }

@@ -15,7 +15,10 @@
  *      policy admits in that time; counters of several threads need no order between them.
  *   O4 at most one request that sets a given flag is outstanding; its values are 1, 2, 3 … above
  *      the first one. A value read is right if it is none that was never sent, and not older than
- *      the last one acknowledged before the reading request was sent. */
+ *      the last one acknowledged before the reading request was sent.
+ *   O5 start_ns goes from 0 to the time the first of the threads began, once, before any of them
+ *      sends; the others begin within SLACK_NS (oracle.c) of it or later. It is a number by itself:
+ *      nothing else is read because of it, so relaxed order is enough. */
 #ifndef LD_ORACLE_H
 #define LD_ORACLE_H
 
@@ -46,7 +49,7 @@ struct ld_flag_state {
 
 struct ld_oracle {
     const struct ld_workload *w;
-    int64_t start_ns;
+    _Atomic int64_t start_ns; /* O5; 0: not begun */
     uint64_t tokens, keys;
     _Atomic int64_t *revoked_ns;    /* by token; NULL: nothing is revoked during the run */
     uint64_t victims_from, victims; /* tokens that may be revoked, from the last one down */
@@ -62,6 +65,9 @@ bool ld_oracle_init(struct ld_oracle *o, const struct ld_workload *w,
                     const struct ld_tokens *tokens, const uint64_t counted[LD_WL_REQUESTS_MAX],
                     struct ld_problem *);
 void ld_oracle_free(struct ld_oracle *o);
+
+/* A thread begins. */
+void ld_oracle_begin(struct ld_oracle *o, int64_t now_ns);
 
 /* ---- Revocations. ---- */
 

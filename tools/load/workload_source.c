@@ -348,9 +348,7 @@ static void tick(struct ld_source *base, int64_t now_ns)
 static void start(struct ld_source *base, int64_t now_ns)
 {
     struct source *src = source_of(base);
-    struct ld_oracle *o = &src->s->oracle;
-    if (src->place.thread == 0 && o->start_ns == 0)
-        o->start_ns = now_ns;
+    ld_oracle_begin(&src->s->oracle, now_ns);
     src->start_ns = now_ns;
     begin_phase(src, 0, now_ns);
     for (unsigned i = 0; i < AHEAD; i++)
