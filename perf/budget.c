@@ -218,7 +218,9 @@ static void deliver(struct kit *k, unsigned input, bool mutates)
     }
     if (mutates)
         fake_conn_run_writer(f, &k->rig);
-    pc_resp_answer_ahead(&k->core.worker); /* as at the end of a turn */
+    if (k->core.worker.ahead.n) /* as at the end of a turn */
+        pc_resp_answer_ahead(&k->core.worker);
+    k->core.worker.names.view = NULL;
     end();
     PC_ASSERT(used == k->input_n[input] && !f->closing);
 }

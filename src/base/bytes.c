@@ -21,6 +21,17 @@ static bool eq_nocase_bytewise(const uint8_t *a, const uint8_t *b, size_t n)
     return true;
 }
 
+/* Four to seven bytes, with case. */
+static bool eq_short(const uint8_t *a, const uint8_t *b, size_t n)
+{
+    uint32_t x[2], y[2];
+    memcpy(&x[0], a, 4);
+    memcpy(&y[0], b, 4);
+    memcpy(&x[1], a + n - 4, 4);
+    memcpy(&y[1], b + n - 4, 4);
+    return x[0] == y[0] && x[1] == y[1];
+}
+
 /* Eight at once. Mostly they are equal as they are; a difference in other bits than 0x20 is one
  * whatever the bytes mean. */
 static bool eq_nocase_word(const uint8_t *a, const uint8_t *b)
@@ -39,7 +50,7 @@ bool pc_bytes_eq_nocase(struct pc_bytes a, struct pc_bytes b)
     if (n != b.n)
         return false;
     if (n < 8)
-        return eq_nocase_bytewise(a.p, b.p, n);
+        return (n >= 4 && eq_short(a.p, b.p, n)) || eq_nocase_bytewise(a.p, b.p, n);
     for (size_t i = 0; i + 8 < n; i += 8)
         if (!eq_nocase_word(a.p + i, b.p + i))
             return false;

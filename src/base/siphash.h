@@ -14,6 +14,17 @@ extern "C" {
 uint64_t pc_siphash24(const uint8_t key[16], const void *data, size_t n);
 uint64_t pc_siphash13(const uint8_t key[16], const void *data, size_t n);
 
+/* SipHash-2-4 of texts that begin alike: what they share is absorbed once. end(begin(a), b) is the
+ * hash of a and b in a row. */
+struct pc_siphash24_head {
+    uint64_t v0, v1, v2, v3;
+    uint64_t tail; /* the last n % 8 bytes, not absorbed yet */
+    uint64_t n;
+};
+void pc_siphash24_begin(struct pc_siphash24_head *head, const uint8_t key[16], const void *data,
+                        size_t n);
+uint64_t pc_siphash24_end(const struct pc_siphash24_head *head, const void *data, size_t n);
+
 #ifdef __cplusplus
 }
 #endif

@@ -59,7 +59,9 @@ static void deliver(struct fake_conn *f)
         f->in_n -= taken;
         memmove(f->in, f->in + taken, f->in_n);
     }
-    pc_resp_answer_ahead(pc_worker_of(&f->conn)); /* as at the end of a turn */
+    /* As at the end of a turn. */
+    pc_resp_answer_ahead(pc_worker_of(&f->conn));
+    pc_worker_of(&f->conn)->names.view = NULL;
 }
 
 void fake_conn_feed(struct fake_conn *f, struct pc_bytes bytes)

@@ -16,11 +16,14 @@
 #ifndef PC_API_RESP_AHEAD_H
 #define PC_API_RESP_AHEAD_H
 
+#include "base/config.h"
+#include "base/siphash.h"
 #include "edge/state/throttle.h"
 #include "edge/state/top_keys.h"
 
-struct pc_config_prefix;
+struct pc_issuer;
 struct pc_resp_conn;
+struct pc_view;
 struct pc_worker;
 
 /* Cache lines on their way at the same time: more than a core can have misses under way. */
@@ -50,6 +53,18 @@ struct pc_resp_ahead {
     struct pc_resp_lookup lookup[PC_RESP_AHEAD_MAX];
     struct pc_throttle_ahead throttle[PC_RESP_AHEAD_MAX];
 };
+
+/* What the configured prefixes stand for, found at their first use in a turn. Good for one view:
+ * within a turn its address cannot come back as another's, at the end of the turn it is dropped. */
+struct pc_resp_names {
+    const struct pc_view *view; /* NULL: nothing is known */
+    uint32_t known;             /* bit per prefix */
+    struct pc_resp_name {
+        const struct pc_issuer *issuer;
+        struct pc_siphash24_head head; /* of the fingerprints of its tokens */
+    } name[PC_CONFIG_PREFIXES_MAX];
+};
+_Static_assert(PC_CONFIG_PREFIXES_MAX <= 32, "a bit for each");
 
 /* The place for one more; the caller fills it in. */
 struct pc_resp_lookup *pc_resp_ahead_add(struct pc_worker *w);

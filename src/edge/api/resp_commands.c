@@ -54,6 +54,7 @@ struct key {
     const struct pc_issuer *issuer;
     struct pc_bytes id; /* the jti; borrowed from the command or the token cache */
     int64_t exp_ms;     /* of a whole token; 0: unknown */
+    const struct pc_siphash24_head *head; /* of the issuer's fingerprints; NULL: not at hand */
 };
 
 static const struct pc_config_prefix *find_prefix(const struct pc_config *c, struct pc_bytes key)
@@ -79,6 +80,28 @@ static const struct pc_issuer *issuer_of(const struct pc_trust *trust,
     return trust->issuer_count == 1 ? &trust->issuers[0] : NULL;
 }
 
+/* What a prefix stands for in this view; NULL: nothing, or not one issuer. */
+static const struct pc_resp_name *name_of(struct pc_worker *w, const struct pc_view *view,
+                                          const struct pc_trust *trust,
+                                          const struct pc_config_prefix *prefix, unsigned index)
+{
+    struct pc_resp_names *names = &w->names;
+    struct pc_resp_name *name = &names->name[index];
+    if (PC_UNLIKELY(names->view != view)) {
+        names->view = view;
+        names->known = 0;
+    }
+    if (PC_LIKELY(names->known & 1u << index))
+        return name;
+    name->issuer = issuer_of(trust, prefix);
+    if (!name->issuer)
+        return NULL;
+    pc_tables_fingerprint_begin(w->server->tables, PC_KIND_TOKEN, name->issuer->s.name,
+                                &name->head);
+    names->known |= 1u << index;
+    return name;
+}
+
 /* The key's id is a whole token: verified and reduced to issuer and jti. */
 static bool reduce_token(struct pc_resp_conn *r, struct pc_bytes token, struct key *k,
                          struct reason *why)
@@ -98,8 +121,11 @@ static bool reduce_token(struct pc_resp_conn *r, struct pc_bytes token, struct k
 static bool resolve(struct pc_resp_conn *r, const struct pc_trust *trust, struct pc_bytes key,
                     struct key *k, struct reason *why)
 {
-    k->prefix = find_prefix(pc_server_settings(r->worker->server)->config, key);
+    const struct pc_view *view = pc_server_view(r->worker->server);
+    const struct pc_config *c = view->settings->config;
+    k->prefix = find_prefix(c, key);
     k->exp_ms = 0;
+    k->head = NULL;
     if (!k->prefix)
         return because(why, "ERR key '%.*s' has none of the configured prefixes",
                        (int)pc_min_u64(key.n, 64), (const char *)key.p);
@@ -109,10 +135,15 @@ static bool resolve(struct pc_resp_conn *r, const struct pc_trust *trust, struct
         return reduce_token(r, k->id, k, why);
     if (k->id.n == 0 || k->id.n > PC_ID_MAX)
         return because(why, "ERR the id behind the prefix must have 1 to %d bytes", PC_ID_MAX);
-    k->issuer = issuer_of(trust, k->prefix);
-    return k->issuer ? true
-                     : because(why, "ERR prefix '%.64s' names no issuer and %u are configured",
-                               k->prefix->prefix, trust->issuer_count);
+    const struct pc_resp_name *name =
+        name_of(r->worker, view, view->trust, k->prefix, (unsigned)(k->prefix - c->prefixes));
+    if (PC_LIKELY(name != NULL)) {
+        k->issuer = name->issuer;
+        k->head = &name->head;
+    }
+    return name ? true
+                : because(why, "ERR prefix '%.64s' names no issuer and %u are configured",
+                          k->prefix->prefix, trust->issuer_count);
 }
 
 /* Whether the token is revoked by its own id, and until when. */
@@ -144,7 +175,8 @@ static bool put_off(struct pc_resp_conn *r, const struct pc_trust *trust, const 
     const struct pc_tables *t = r->worker->server->tables;
     if (PC_UNLIKELY(trust->wildcard_kinds & 1u << PC_KIND_TOKEN))
         return false;
-    uint64_t fp = pc_tables_fingerprint(t, PC_KIND_TOKEN, k->issuer->s.name, k->id);
+    uint64_t fp = k->head ? pc_tables_fingerprint_end(k->head, k->id)
+                          : pc_tables_fingerprint(t, PC_KIND_TOKEN, k->issuer->s.name, k->id);
     pc_revocations_prefetch(t->ids, fp);
     *pc_resp_ahead_add(r->worker) =
         (struct pc_resp_lookup){.conn = r,

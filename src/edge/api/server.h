@@ -111,6 +111,7 @@ struct pc_worker {
     uint32_t jobs_under_way;               /* given to the writer, not yet back */
     uint32_t pushed;                       /* in this turn: the writer is woken at its end */
     uint32_t http_requests, resp_commands; /* answered in this turn */
+    struct pc_resp_names names;            /* of this turn */
     struct pc_resp_ahead ahead;            /* empty between turns */
 };
 

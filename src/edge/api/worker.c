@@ -160,6 +160,7 @@ static void turn_end(struct pc_core *core)
     struct pc_worker *w = core->user;
     if (w->ahead.n)
         pc_resp_answer_ahead(w);
+    w->names.view = NULL;
     record_latency(w);
     pc_event_streams_turn_end(w);
     if (w->pushed) {

@@ -89,22 +89,37 @@ void pc_tables_free(struct pc_tables *t)
     free(t);
 }
 
-uint64_t pc_tables_fingerprint(const struct pc_tables *t, enum pc_kind kind, struct pc_bytes issuer,
-                               struct pc_bytes id)
+/* kind and the issuer's length come first, so that no two triples share their bytes. */
+static size_t put_head(uint8_t *text, enum pc_kind kind, struct pc_bytes issuer)
 {
-    /* kind and the issuer's length come first, so that no two triples share their bytes. */
-    uint8_t text[4 + PC_ISSUER_MAX + PC_ID_MAX];
-    PC_ASSERT(issuer.n <= PC_ISSUER_MAX && id.n <= PC_ID_MAX);
+    PC_ASSERT(issuer.n <= PC_ISSUER_MAX);
     text[0] = (uint8_t)kind;
     text[1] = (uint8_t)(issuer.n & 0xff);
     text[2] = (uint8_t)(issuer.n >> 8);
     text[3] = 0;
     if (issuer.n)
         memcpy(text + 4, issuer.p, issuer.n);
+    return 4 + issuer.n;
+}
+
+uint64_t pc_tables_fingerprint(const struct pc_tables *t, enum pc_kind kind, struct pc_bytes issuer,
+                               struct pc_bytes id)
+{
+    uint8_t text[4 + PC_ISSUER_MAX + PC_ID_MAX];
+    PC_ASSERT(id.n <= PC_ID_MAX);
+    size_t n = put_head(text, kind, issuer);
     if (id.n)
-        memcpy(text + 4 + issuer.n, id.p, id.n);
-    uint64_t fp = pc_siphash24(t->fingerprint_key, text, 4 + issuer.n + id.n);
+        memcpy(text + n, id.p, id.n);
+    uint64_t fp = pc_siphash24(t->fingerprint_key, text, n + id.n);
     return fp ? fp : 1;
+}
+
+void pc_tables_fingerprint_begin(const struct pc_tables *t, enum pc_kind kind,
+                                 struct pc_bytes issuer, struct pc_siphash24_head *ret_head)
+{
+    uint8_t text[4 + PC_ISSUER_MAX];
+    size_t n = put_head(text, kind, issuer);
+    pc_siphash24_begin(ret_head, t->fingerprint_key, text, n);
 }
 
 int64_t pc_trust_max_skew_ms(const struct pc_trust *trust)

@@ -6,6 +6,7 @@
 #ifndef PC_WRITER_TABLES_H
 #define PC_WRITER_TABLES_H
 
+#include "base/siphash.h"
 #include "edge/state/revocations.h"
 #include "edge/writer/view.h"
 #include "link/change.h"
@@ -41,6 +42,16 @@ static inline const struct pc_trust *pc_tables_trust(const struct pc_tables *t)
 /* Never 0, which readers use for "no such claim". */
 uint64_t pc_tables_fingerprint(const struct pc_tables *t, enum pc_kind kind, struct pc_bytes issuer,
                                struct pc_bytes id);
+
+/* The same in two steps, for many ids of one kind and issuer. */
+void pc_tables_fingerprint_begin(const struct pc_tables *t, enum pc_kind kind,
+                                 struct pc_bytes issuer, struct pc_siphash24_head *ret_head);
+static inline uint64_t pc_tables_fingerprint_end(const struct pc_siphash24_head *head,
+                                                 struct pc_bytes id)
+{
+    uint64_t fp = pc_siphash24_end(head, id.p, id.n);
+    return fp ? fp : 1;
+}
 
 /* The largest clock skew any issuer is configured with. */
 int64_t pc_trust_max_skew_ms(const struct pc_trust *trust);

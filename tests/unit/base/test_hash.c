@@ -30,6 +30,22 @@ static void siphash24_gives_the_vectors_of_its_reference(void **state)
     assert_true(pc_siphash24(counting, counting, 15) == 0xa129ca6149be45e5);
 }
 
+static void siphash24_in_two_parts_is_that_of_the_whole(void **state)
+{
+    uint8_t text[48];
+    (void)state;
+    for (size_t i = 0; i < sizeof text; i++)
+        text[i] = (uint8_t)(i * 37 + 129);
+    for (size_t n = 0; n <= sizeof text; n++) {
+        uint64_t whole = pc_siphash24(text, text, n);
+        for (size_t cut = 0; cut <= n; cut++) {
+            struct pc_siphash24_head head;
+            pc_siphash24_begin(&head, text, text, cut);
+            assert_true(pc_siphash24_end(&head, text + cut, n - cut) == whole);
+        }
+    }
+}
+
 static void siphash13_agrees_with_another_implementation(void **state)
 {
     (void)state;
@@ -157,6 +173,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(siphash24_gives_the_vectors_of_its_reference),
+        cmocka_unit_test(siphash24_in_two_parts_is_that_of_the_whole),
         cmocka_unit_test(siphash13_agrees_with_another_implementation),
         cmocka_unit_test(siphash_depends_on_every_bit_of_key_and_input),
         cmocka_unit_test(crc32c_gives_the_vectors_of_rfc_3720),
