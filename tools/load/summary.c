@@ -64,6 +64,19 @@ static void print_trouble(const struct ld_report *r, FILE *to)
                 r->wrong_allows);
 }
 
+/* Of a workload: what it could not send beside the loop's own requests. */
+static void print_left_out(const struct ld_report *r, FILE *to)
+{
+    const json_t *out = json_object_get(r->workload, "left_out");
+    const json_int_t probes = json_integer_value(json_object_get(out, "probes"));
+    const json_int_t paced = json_integer_value(json_object_get(out, "paced"));
+    if (probes || paced)
+        fprintf(to,
+                "LEFT OUT     %lld probes of revocations, %lld requests beside the loop: too many "
+                "were waiting already\n",
+                (long long)probes, (long long)paced);
+}
+
 static void print_server(const struct ld_report *r, FILE *to)
 {
     const struct ld_server_figures *s = &r->server;
@@ -98,4 +111,5 @@ void ld_report_print(const struct ld_report *r, FILE *to)
         fprintf(to, "placement    %.0f ns before, %.0f ns after: %s\n", r->placement.before_ns,
                 r->placement.after_ns, r->placement.near ? "near" : "not near at both ends");
     print_trouble(r, to);
+    print_left_out(r, to);
 }

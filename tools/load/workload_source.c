@@ -47,6 +47,7 @@ struct source {
     uint32_t events_shown;
     uint32_t *left_until_reopen; /* by connection; NULL: never */
     struct ld_wl_counts counts[LD_WL_REQUESTS_MAX];
+    uint64_t probes_left_out, paced_left_out;
     char key_text[KEY_ROOM], number_text[24], address_text[16], value_text[24];
     uint8_t scratch[LD_TEMPLATE_SCRATCH];
 };
@@ -264,6 +265,18 @@ static enum ld_next next(struct ld_source *base, unsigned conn, int64_t now_ns,
 
 static void note_done(struct source *src, const struct ld_wl_request *r, uint64_t cookie, bool ok);
 
+/* To the connection, if it takes it; one that does not fit in is counted, unless the run is over
+ * anyway. */
+static bool send_beside(struct source *src, unsigned conn, const struct ld_request *request,
+                        uint64_t *left_out)
+{
+    const int64_t end_ns = src->start_ns + src->place.warmup_ns + src->place.duration_ns;
+    if (src->hands.send(src->hands.loop, conn, request))
+        return true;
+    *left_out += pc_clock_mono_ns() < end_ns;
+    return false;
+}
+
 static unsigned connection_for(struct source *src, const struct ld_wl_request *r)
 {
     if (r->to_idle && src->place.idle)
@@ -275,14 +288,16 @@ static void send_paced(struct source *src, unsigned i, int64_t now_ns)
 {
     const struct ld_wl_request *r = &src->s->w->requests[i];
     const int64_t interval_ns = (int64_t)pc_max_i64(1, (int64_t)(1e9 / src->per_s[i]));
-    if (now_ns - src->paced_ns[i] > PACED_BEHIND_MAX * interval_ns)
+    if (now_ns - src->paced_ns[i] > PACED_BEHIND_MAX * interval_ns) {
+        src->paced_left_out += (uint64_t)((now_ns - src->paced_ns[i]) / interval_ns);
         src->paced_ns[i] = now_ns;
+    }
     while (src->paced_ns[i] <= now_ns) {
         struct ld_request request;
         struct chosen c = choose_for(src, i);
         src->paced_ns[i] += interval_ns;
         if (make(src, &c, &request) &&
-            !src->hands.send(src->hands.loop, connection_for(src, r), &request))
+            !send_beside(src, connection_for(src, r), &request, &src->paced_left_out))
             note_done(src, r, request.cookie, false);
     }
 }
@@ -307,7 +322,7 @@ static void probe_event(struct source *src, uint32_t at, uint32_t token)
         PC_ASSERT(ok);
         request.class = (uint8_t)s->probe;
         request.cookie = token | (uint64_t)at << 32;
-        (void)src->hands.send(src->hands.loop, conn, &request);
+        (void)send_beside(src, conn, &request, &src->probes_left_out);
     }
 }
 
@@ -461,6 +476,8 @@ static void close_source(struct ld_source *base)
         atomic_fetch_add(&src->s->refused[i], src->counts[i].refused);
         atomic_fetch_add(&src->s->tolerated[i], src->counts[i].tolerated);
     }
+    atomic_fetch_add(&src->s->probes_left_out, src->probes_left_out);
+    atomic_fetch_add(&src->s->paced_left_out, src->paced_left_out);
     free(src->left_until_reopen);
     free(src);
 }

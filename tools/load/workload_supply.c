@@ -248,6 +248,10 @@ static json_t *describe(struct ld_supply *base)
                             json_pack("{s:I, s:f, s:f}", "count", (json_int_t)s->w->keys.count,
                                       "zipf_exponent", s->w->keys.exponent, "hot_share",
                                       s->w->keys.hot_share));
+    json_object_set_new(all, "left_out",
+                        json_pack("{s:I, s:I}", "probes",
+                                  (json_int_t)atomic_load(&s->probes_left_out), "paced",
+                                  (json_int_t)atomic_load(&s->paced_left_out)));
     if (s->probe >= 0)
         json_object_set_new(all, "revocations",
                             json_integer((json_int_t)atomic_load(&s->oracle.event_count)));

@@ -30,6 +30,9 @@ struct ld_workload_supply {
     int probe, seen, everywhere; /* classes; -1: nothing is revoked during the run */
     double rate_per_s;           /* open loop with phases: the whole of it */
     struct ld_oracle oracle;
+    /* What went beside the loop and was left out: too many waited already (LD_HANDS_QUEUE_MAX), or
+     * it lagged too far behind its pace. */
+    _Atomic uint64_t probes_left_out, paced_left_out;
     _Atomic uint64_t allowed[LD_WL_REQUESTS_MAX], refused[LD_WL_REQUESTS_MAX],
         tolerated[LD_WL_REQUESTS_MAX];
 };

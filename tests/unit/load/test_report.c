@@ -75,6 +75,20 @@ static void percentiles_and_curve_are_the_histograms(void **state)
     ld_report_free(&r);
 }
 
+static void what_a_workload_left_out_is_said(void **state)
+{
+    struct ld_report r;
+    char text[4096] = "";
+    (void)state;
+    fill(&r);
+    r.workload = json_pack("{s:{s:i,s:i}}", "left_out", "probes", 5, "paced", 0);
+    FILE *f = fmemopen(text, sizeof(text), "w");
+    ld_report_print(&r, f);
+    fclose(f);
+    assert_non_null(strstr(text, "LEFT OUT     5 probes"));
+    ld_report_free(&r);
+}
+
 static void what_was_clamped_is_said(void **state)
 {
     static struct ld_hdr h;
@@ -131,6 +145,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_report_survives_json),
         cmocka_unit_test(percentiles_and_curve_are_the_histograms),
+        cmocka_unit_test(what_a_workload_left_out_is_said),
         cmocka_unit_test(what_was_clamped_is_said),
         cmocka_unit_test(what_is_no_report_is_refused),
     };
