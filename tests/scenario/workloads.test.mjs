@@ -90,6 +90,12 @@ test('tokens minted before are used again, and what a file lacks is said', async
   assert.match(lacking.stderr, /good\.tokens: 'auth' needs tokens that are revoked; there are none/);
 });
 
+test('an issuer that the server does not know is told by its name, and how to name another', async () => {
+  const { code, stderr } = await load('auth', server.address('http'), ['--issuer', 'https://nobody.example']);
+  assert.equal(code, 2);
+  assert.match(stderr, /no issuer 'https:\/\/nobody\.example', which the tokens name: .*--issuer .*portcullis-dev/);
+});
+
 // ---- Servers that are wrong. ----
 
 const subjectOf = (request) => {

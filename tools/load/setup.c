@@ -25,6 +25,16 @@ bool ld_setup_needs_admin(const struct ld_workload *w, const struct ld_tokens *t
     return needed && (w->flag_count > 0 || tokens->of_kind[LD_TOKEN_REVOKED] > 0);
 }
 
+/* Forgetting --issuer is the usual mistake: the server trusts the key under another name. */
+static bool issuer_unknown(const struct ld_setup *s, struct ld_problem *problem)
+{
+    return ld_problem_set(
+        problem,
+        "set-up: the server knows no issuer '%s', which the tokens name: give its "
+        "name by %s (portcullis serve --dev: portcullis-dev)",
+        s->tokens->issuer, s->options->tokens_file ? "mint --issuer" : "--issuer");
+}
+
 /* POST with the administrator's credential; anything but 200 is a failure with its words. */
 static bool post(const struct ld_setup *s, struct ld_client *c, const char *path,
                  struct pc_bytes body, struct ld_problem *problem)
@@ -45,6 +55,8 @@ static bool post(const struct ld_setup *s, struct ld_client *c, const char *path
     if (!ld_client_send(c, &r, problem) || !ld_client_read(c, &a, problem))
         return false;
     (void)ld_find_member(a.body, "code", &code);
+    if (pc_bytes_eq_str(code, "ISSUER_UNKNOWN"))
+        return issuer_unknown(s, problem);
     return a.status == 200 ? true
                            : ld_problem_set(problem, "set-up: POST %s: status %d %.*s", path,
                                             a.status, (int)code.n, (const char *)code.p);
@@ -144,6 +156,17 @@ static bool send_prime(const struct ld_setup *s, struct ld_client *c, unsigned r
     return ld_client_send(c, &r, problem);
 }
 
+static bool read_prime(const struct ld_setup *s, struct ld_client *c, struct ld_problem *problem)
+{
+    struct ld_client_answer a;
+    struct pc_bytes code;
+    if (!ld_client_read(c, &a, problem))
+        return false;
+    return ld_find_member(a.body, "code", &code) && pc_bytes_eq_str(code, "TOKEN_ISSUER_UNKNOWN")
+               ? issuer_unknown(s, problem)
+               : true;
+}
+
 /* Some may be refused (limits): what counts is that the server has seen them. */
 static bool prime(const struct ld_setup *s, struct ld_client *c, unsigned request,
                   struct ld_problem *problem)
@@ -153,12 +176,11 @@ static bool prime(const struct ld_setup *s, struct ld_client *c, unsigned reques
     const uint64_t end = first + pc_min_u64(s->tokens->of_kind[LD_TOKEN_GOOD], PRIME_MAX);
     for (uint64_t at = first; at < end; at += PRIME_BATCH) {
         const uint64_t to = pc_min_u64(at + PRIME_BATCH, end);
-        struct ld_client_answer a;
         for (uint64_t i = at; i < to; i++)
             if (!send_prime(s, c, request, i, scratch, problem))
                 return false;
         for (uint64_t i = at; i < to; i++)
-            if (!ld_client_read(c, &a, problem))
+            if (!read_prime(s, c, problem))
                 return false;
     }
     return true;
