@@ -150,6 +150,11 @@ class Requests:
     def set(self):
         return self.write("set", [(words("SET", RESP_KEY + COUNTER, "1", "EX", str(HOLD_S)), "+OK")])
 
+    def set_again(self, count):
+        """The same count keys in turn."""
+        return self.write(f"set-again-{count}", (
+            (words("SET", f"{RESP_KEY}{number:012}", "1", "EX", str(HOLD_S)), "+OK") for number in range(count)))
+
     def memcached_set(self):
         return self.write("ms", [(memcached.set_for(RESP_KEY + COUNTER, HOLD_S), "HD")])
 

@@ -33,8 +33,8 @@ def exists(bench: Bench):
 
 
 def set_ex(bench: Bench):
-    """Each run goes on with new keys, as tokens are revoked once. Rewriting of redis' log and our
-    snapshots are off."""
+    """What is judged goes on with new keys in each run, as tokens are revoked once; keys that are there
+    already are shown beside it. Rewriting of redis' log and our snapshots are off."""
     rig, path = bench.rig, bench.requests.set()
     servers = {GROUP: Portcullis(rig, "portcullis-group"),
                ASYNC: Portcullis(rig, "portcullis-async", more={"durability": "async"})}
@@ -56,6 +56,22 @@ def set_ex(bench: Bench):
         if depth == 16:
             bench.book.judge("set.async", *ratio(r, ASYNC, EVERYSEC), by_cpu(r, ASYNC, EVERYSEC))
             bench.book.judge("set.group", *ratio(r, GROUP, ALWAYS), by_cpu(r, GROUP, ALWAYS))
+    set_again(bench, servers, others)
+
+
+def set_again(bench: Bench, servers, others):
+    """The same keys over and over, with expiries that are a little later each time."""
+    count = bench.size["again"]
+    again = [Contestant(name, [server.peer], bench.requests.set_again(count), bench.resp_load(16), port=server.resp_port)
+             for name, server in servers.items()]
+    again += [Contestant(name, [peer], bench.requests.set_again(count), bench.resp_load(16))
+              for name, peer in others.items()]
+    for c in again:
+        bench.rig.load(c.port or c.servers[0].port, c.requests, protocol="resp", connections=16, depth=64, count=count)
+    r = bench.compare(f"SET EX, 64 connections, pipeline 16, {count:,} keys that are there already", again)
+    for ours, theirs in ((ASYNC, EVERYSEC), (GROUP, ALWAYS)):
+        value, spread = ratio(r, ours, theirs)
+        bench.book.show(f"keys that are there already: {ours} / {theirs}: rate", value, "x", spread)
 
 
 def throttle(bench: Bench):
