@@ -7,6 +7,7 @@
 #include "edge/api/call.h"
 #include "edge/api/main_tasks.h"
 #include "edge/api/resp_conn.h"
+#include "edge/api/unseen.h"
 
 static struct fake_conn *the_conn; /* what pc_conn_get() finds */
 
@@ -64,12 +65,28 @@ static void deliver(struct fake_conn *f)
     pc_worker_of(&f->conn)->names.view = NULL;
 }
 
-void fake_conn_feed(struct fake_conn *f, struct pc_bytes bytes)
+void fake_conn_receive(struct fake_conn *f, struct pc_bytes bytes)
 {
     PC_ASSERT(bytes.n <= sizeof f->in - f->in_n);
     memcpy(f->in + f->in_n, bytes.p, bytes.n);
     f->in_n += bytes.n;
     deliver(f);
+}
+
+bool fake_conn_end_turn(struct fake_conn *f)
+{
+    struct pc_worker *w = f->conn.core->user;
+    bool waits = w->unseen.first != NULL;
+    pc_unseen_turn_end(w);
+    deliver(f);
+    return waits;
+}
+
+void fake_conn_feed(struct fake_conn *f, struct pc_bytes bytes)
+{
+    fake_conn_receive(f, bytes);
+    while (fake_conn_end_turn(f)) {
+    }
 }
 
 static bool answer_jobs(struct rig *r)

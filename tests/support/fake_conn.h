@@ -31,7 +31,11 @@ void fake_conn_open_http(struct fake_conn *f, struct rig_core *core);
 /* The same of RESP. */
 void fake_conn_open_resp(struct fake_conn *f, struct rig_core *core);
 void fake_conn_close(struct fake_conn *f);
-/* Delivers bytes as far as the protocol takes them. */
+/* Delivers bytes as far as the protocol takes them, within a turn of the core. */
+void fake_conn_receive(struct fake_conn *f, struct pc_bytes bytes);
+/* The turn ends, and who waited for that goes on; false: nobody did. */
+bool fake_conn_end_turn(struct fake_conn *f);
+/* Both, until nobody waits. */
 void fake_conn_feed(struct fake_conn *f, struct pc_bytes bytes);
 /* Jobs the protocol pushed are committed by the rig's writer (by hand) and answered. */
 void fake_conn_run_writer(struct fake_conn *f, struct rig *r);

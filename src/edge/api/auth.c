@@ -11,6 +11,7 @@
 #include "edge/api/decision.h"
 #include "edge/api/endpoint.h"
 #include "edge/api/principal.h"
+#include "edge/api/unseen.h"
 #include "edge/wire/path.h"
 
 #define ENVOY_PREFIX_BYTES (sizeof "/v1/auth/envoy" - 1)
@@ -236,12 +237,17 @@ static void forward_auth(struct pc_call *call,
         .listener = pc_listener_of(call->conn)->index,
         .header = header_of,
         .header_ctx = call->req,
+        .may_wait = !call->unseen_due && !call->req->chunked, /* chunks are decoded in place */
     };
     enum pc_decision_code code = read(call, &q);
     if (PC_UNLIKELY(code))
         pc_decision_refuse(call->worker, code, &d);
     else
         pc_decision_make(call->worker, &q, &d);
+    if (PC_UNLIKELY(pc_decision_is_later(&d))) {
+        pc_unseen_wait(call);
+        return;
+    }
     pc_log_decision(call, q.view->settings, &d);
     answer(call, &q, &d, nginx);
 }

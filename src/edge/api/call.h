@@ -55,6 +55,8 @@ struct pc_call {
     bool head;              /* HEAD: no body */
     bool keep_alive;
     bool parked, replied;
+    bool unseen_waits, unseen_due; /* unseen.h: is in its list; has come out of it */
+    struct pc_call *unseen_prev, *unseen_next;
     const struct pc_stream_ops *stream; /* the answer goes on; NULL: it is an ordinary one */
     void *stream_state;                 /* its owner's */
     unsigned status;                    /* once replied */

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "base/siphash.h"
+#include "edge/api/unseen.h"
 
 /* How long a refused token is refused again without looking; the trust generation ends it sooner.
  */
@@ -134,19 +135,26 @@ static bool charge(struct pc_worker *w, uint32_t cost_ns, const struct pc_ip *cl
 }
 
 static void verify(struct pc_worker *w, const struct pc_trust *trust,
-                   const struct pc_token_digest *digest, struct pc_bytes token,
-                   const struct pc_ip *client, struct pc_verdict *v)
+                   const struct pc_token_query *query, const struct pc_ip *client,
+                   struct pc_verdict *v)
 {
+    const struct pc_token_digest *digest = &query->digest;
     struct pc_jwt jwt;
     struct pc_claims claims;
     uint32_t code;
+    bool failed =
+        pc_token_cache_find_failure(w->cache, digest, trust->generation, w->core->now_ms, &code);
+    if (!failed && query->may_wait && !pc_unseen_now(w)) {
+        v->later = true;
+        return;
+    }
     pc_metric_inc(w->metrics, PC_M_TOKEN_CACHE_MISS);
-    if (pc_token_cache_find_failure(w->cache, digest, trust->generation, w->core->now_ms, &code)) {
+    if (failed) {
         pc_metric_inc(w->metrics, PC_M_TOKEN_CACHE_FAILURE_HIT);
         v->error = (enum pc_token_error)code;
         return;
     }
-    v->error = pc_jwt_peek(trust, token, w->jwt, &jwt);
+    v->error = pc_jwt_peek(trust, query->token, w->jwt, &jwt);
     if (v->error || !charge(w, jwt.cost_ns, client, v))
         return;
     v->error = pc_jwt_verify_peeked(&jwt, &claims);
@@ -247,6 +255,7 @@ void pc_token_prefetch(const struct pc_worker *w, struct pc_bytes token,
                        struct pc_token_query *ret_query)
 {
     ret_query->token = token;
+    ret_query->may_wait = false;
     if (token.n == 0 || token.n > PC_TOKEN_BYTES_MAX)
         return;
     ret_query->digest = pc_token_hash(w->server->hash_key, token);
@@ -274,7 +283,7 @@ void pc_token_identify(struct pc_worker *w, const struct pc_trust *trust,
     if (PC_LIKELY(v->token != NULL))
         pc_metric_inc(w->metrics, PC_M_TOKEN_CACHE_HIT);
     else
-        verify(w, trust, &query->digest, token, client, v);
+        verify(w, trust, query, client, v);
     if (!v->token)
         return;
     v->issuer = &trust->issuers[v->token->issuer];

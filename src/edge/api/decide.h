@@ -35,7 +35,8 @@ enum pc_part {
 struct pc_verdict {
     enum pc_token_error error; /* PC_TOKEN_OK: allow */
     bool busy;                 /* not decided: the signature budget is exhausted */
-    int64_t retry_ns;          /* busy: when trying again may help */
+    bool later;       /* not decided: the token was not seen before, and the query may wait */
+    int64_t retry_ns; /* busy: when trying again may help */
     /* The token if it is genuine, whatever became of it since; NULL otherwise. Valid until the
      * next decision on this core. */
     const struct pc_cached_token *token;
@@ -49,6 +50,7 @@ static inline void pc_verdict_init(struct pc_verdict *v)
 {
     v->error = PC_TOKEN_OK;
     v->busy = false;
+    v->later = false;
     v->retry_ns = 0;
     v->token = NULL;
     v->issuer = NULL;
@@ -63,6 +65,7 @@ void pc_decide(struct pc_worker *w, struct pc_bytes token, const struct pc_ip *c
 struct pc_token_query {
     struct pc_bytes token;
     struct pc_token_digest digest; /* unless the token is missing or too large */
+    bool may_wait; /* a token not seen before may take its turn (unseen.h); false after prefetch */
 };
 
 /* Begins: the token's place in the cache is on its way. */
@@ -70,8 +73,8 @@ void pc_token_prefetch(const struct pc_worker *w, struct pc_bytes token,
                        struct pc_token_query *ret_query);
 /* Once that has arrived: its entry is on its way. */
 void pc_token_prefetch_entry(const struct pc_worker *w, const struct pc_token_query *query);
-/* Is it genuine, and what does it say? Sets error, or busy, or token and issuer; then the lines of
- * its revocations are on their way. */
+/* Is it genuine, and what does it say? Sets error, or busy, or later, or token and issuer; then the
+ * lines of its revocations are on their way. */
 void pc_token_identify(struct pc_worker *w, const struct pc_trust *trust,
                        const struct pc_token_query *query, const struct pc_ip *client,
                        struct pc_verdict *ret_verdict);

@@ -193,6 +193,10 @@ static enum pc_decision_code check_token(struct run *r)
         return PC_DECISION_OK;
     }
     identify(r);
+    if (PC_UNLIKELY(v->later)) {
+        give_back(r, d->charge_n);
+        return PC_DECISION_VERIFY_BUDGET_EXHAUSTED; /* nobody sees it */
+    }
     if (PC_UNLIKELY(v->busy)) {
         d->retry_after_s = (unsigned)(v->retry_ns / 1000000000 + 1);
         return PC_DECISION_VERIFY_BUDGET_EXHAUSTED;
@@ -271,6 +275,7 @@ static enum pc_decision_code before_token(struct run *r)
 {
     struct pc_trace *trace = r->q->trace;
     pc_token_prefetch(r->w, r->q->token, &r->token);
+    r->token.may_wait = r->q->may_wait;
     enum pc_decision_code code = find_route(r);
     pc_token_prefetch_entry(r->w, &r->token);
     if (PC_UNLIKELY(trace != NULL))
@@ -348,6 +353,8 @@ void pc_decision_make(struct pc_worker *w, const struct pc_question *q, struct p
     r.settings = q->view->settings;
     begin(d);
     d->code = evaluate(&r);
+    if (PC_UNLIKELY(d->verdict.later))
+        return;
     d->allow = d->code == PC_DECISION_OK || is_shadowed(d);
     if (PC_UNLIKELY(q->trace != NULL) && d->allow)
         pc_trace_flags(q->trace, q, d);

@@ -61,6 +61,7 @@ struct pc_question {
     const struct pc_asked_limit *limits;
     unsigned limit_n;
     bool dry_run;           /* nothing is charged or counted */
+    bool may_wait;          /* the token may take its turn; see pc_decision_is_later() */
     struct pc_trace *trace; /* NULL: nobody wants to know why */
 };
 
@@ -80,6 +81,12 @@ struct pc_decision {
 };
 
 void pc_decision_make(struct pc_worker *w, const struct pc_question *q, struct pc_decision *ret_d);
+/* Nothing was decided, charged or counted: the question is to be asked again later (unseen.h). Only
+ * of questions that may wait. */
+static inline bool pc_decision_is_later(const struct pc_decision *d)
+{
+    return d->verdict.later;
+}
 /* A question that could not be asked: the request cannot be read. Counted as every decision. */
 void pc_decision_refuse(struct pc_worker *w, enum pc_decision_code code, struct pc_decision *ret_d);
 

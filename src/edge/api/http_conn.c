@@ -9,6 +9,7 @@
 #include "edge/api/endpoint.h"
 #include "edge/api/principal.h"
 #include "edge/api/proxied.h"
+#include "edge/api/unseen.h"
 #include "edge/wire/forwarded.h"
 #include "edge/wire/path.h"
 
@@ -316,6 +317,8 @@ static void dispatch(struct http_conn *h, struct pc_conn *c, struct pc_bytes bod
     call->body = body;
     if (!shed(h, call))
         call->endpoint->handle(call);
+    if (PC_UNLIKELY(call->unseen_waits))
+        return;
     PC_ASSERT(call->replied != call->parked);
     if (call->replied) {
         if (PC_UNLIKELY(call->stream != NULL))
@@ -371,6 +374,7 @@ static void reset_call(struct http_conn *h, struct pc_conn *c)
     call->principal.role = PC_ADMIN_NONE;
     call->principal.actor[0] = 0;
     call->parked = call->replied = call->head = false;
+    call->unseen_waits = call->unseen_due = false;
     call->stream = NULL;
     call->minor = 1;
     call->keep_alive = !h->draining;
@@ -549,7 +553,8 @@ static size_t input_one(struct http_conn *h, struct pc_conn *c, uint8_t *p, size
         dispatch(h, c, pc_bytes_of(p + h->head_n, h->body_n));
     else
         finish(h, c);
-    return used;
+    /* One that waits for its turn is begun again from its head, which stays parsed. */
+    return PC_LIKELY(!h->call.unseen_waits) ? used : 0;
 }
 
 /* Between requests the connection may idle; once a head has begun it must end in time. */
@@ -619,6 +624,7 @@ static void http_closed(struct pc_conn *c)
     struct pc_call *call = &http_of(c)->call;
     if (call->stream)
         call->stream->ended(call);
+    pc_unseen_forget(call);
     pc_metric_sub(pc_worker_of(c)->metrics, PC_M_CONNECTIONS_OPEN_HTTP, 1);
     free(c->user);
 }

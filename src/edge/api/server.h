@@ -85,6 +85,14 @@ struct pc_credential_notes {
 };
 
 /* What one core owns. */
+struct pc_call;
+
+/* Calls whose tokens this core has not seen before and that wait for their turn (unseen.h). */
+struct pc_unseen {
+    struct pc_call *first, *last;
+    unsigned used; /* looked at in this turn, or about to be in the next */
+};
+
 struct pc_worker {
     struct pc_server *server;
     struct pc_core *core;
@@ -107,6 +115,7 @@ struct pc_worker {
     struct pc_event_streams streams;          /* of /v1/events */
     int64_t proxied_said_s;                   /* when a refused PROXY header was last logged */
     struct pc_credential_notes credentials;
+    struct pc_unseen unseen;
     struct pc_job_pool jobs;               /* of RESP, not in use */
     uint32_t jobs_under_way;               /* given to the writer, not yet back */
     uint32_t pushed;                       /* in this turn: the writer is woken at its end */

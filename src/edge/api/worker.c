@@ -10,6 +10,7 @@
 #include "edge/api/decision.h"
 #include "edge/api/offload.h"
 #include "edge/api/resp_throttle.h"
+#include "edge/api/unseen.h"
 
 #define GAUGE_PERIOD_MS 1000
 
@@ -162,6 +163,7 @@ static void turn_end(struct pc_core *core)
         pc_resp_answer_ahead(w);
     w->names.view = NULL;
     record_latency(w);
+    pc_unseen_turn_end(w);
     pc_event_streams_turn_end(w);
     if (w->pushed) {
         w->pushed = 0;

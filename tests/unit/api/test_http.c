@@ -11,7 +11,9 @@
 #include <cmocka.h>
 
 #include "edge/api/endpoint.h"
+#include "edge/api/decision.h"
 #include "edge/api/proxied.h"
+#include "edge/api/unseen.h"
 #include "edge/state/rcu.h"
 #include "support/fake_conn.h"
 
@@ -354,6 +356,83 @@ static void a_flood_of_bad_signatures_does_not_touch_known_tokens(void **state)
     mint_key_free(forger);
 }
 
+/* Writes a forward auth request with a token of its own into text; returns its length. */
+static size_t unseen_request(char *text, size_t room, const char *jti)
+{
+    char token[RIG_TOKEN_MAX];
+    rig_token(&rig, 0, "u", jti, NOW_S, "", token);
+    return (size_t)snprintf(text, room,
+                            "GET /v1/auth HTTP/1.1\r\nHost: h\r\nX-Request-ID: %s\r\n"
+                            "Authorization: Bearer %s\r\n\r\n",
+                            jti, token);
+}
+
+/* Fills text with n requests, each with a token not seen before. */
+static size_t unseen_requests(char *text, size_t room, unsigned n, const char *prefix)
+{
+    size_t used = 0;
+    for (unsigned i = 0; i < n; i++) {
+        char jti[32];
+        snprintf(jti, sizeof jti, "%s-%03u", prefix, i);
+        used += unseen_request(text + used, room - used, jti);
+    }
+    return used;
+}
+
+/* A few tokens not seen before in each turn; the others wait, in order, and lose nothing. */
+static void tokens_not_seen_before_take_their_turn(void **state)
+{
+    (void)state;
+    enum { REQUESTS = 3 * PC_UNSEEN_PER_TURN };
+    static char text[(REQUESTS + 1) * (RIG_TOKEN_MAX + 128)];
+    size_t n = unseen_requests(text, sizeof text, REQUESTS, "unseen");
+    n += (size_t)snprintf(text + n, sizeof text - n, "GET /liveness HTTP/1.1\r\nHost: h\r\n\r\n");
+    const uint64_t *decided = &core.worker.metrics->slot[PC_M_DECISIONS + PC_DECISION_OK];
+    uint64_t before = *decided;
+    fake_conn_receive(&conn, pc_bytes_of(text, n));
+    assert_int_equal(count("HTTP/1.1 200 OK"), PC_UNSEEN_PER_TURN);
+    assert_true(conn.paused);
+    unsigned turns = 0;
+    while (fake_conn_end_turn(&conn))
+        turns++;
+    assert_int_equal(turns, REQUESTS / PC_UNSEEN_PER_TURN - 1);
+    assert_int_equal(count("HTTP/1.1 200 OK"), REQUESTS + 1);
+    assert_int_equal(*decided - before, REQUESTS);
+    assert_int_equal(conn.in_n, 0);
+    assert_false(conn.paused || conn.closing);
+    const char *p = (const char *)conn.out;
+    for (unsigned i = 0; i < REQUESTS; i++) {
+        char id[64];
+        snprintf(id, sizeof id, "unseen-%03u", i);
+        p = strstr(p, id);
+        assert_non_null(p);
+    }
+    /* Known ones do not wait, whoever does. */
+    conn.out_n = 0;
+    n -= sizeof "GET /liveness HTTP/1.1\r\nHost: h\r\n\r\n" - 1;
+    fake_conn_receive(&conn, pc_bytes_of(text, n));
+    assert_int_equal(count("HTTP/1.1 200 OK"), REQUESTS);
+    assert_false(fake_conn_end_turn(&conn));
+}
+
+/* Whose connection goes while it waits leaves the list; others come after it. */
+static void a_connection_that_goes_while_it_waits_is_forgotten(void **state)
+{
+    (void)state;
+    enum { REQUESTS = PC_UNSEEN_PER_TURN + 1 };
+    static char text[REQUESTS * (RIG_TOKEN_MAX + 128)];
+    size_t n = unseen_requests(text, sizeof text, REQUESTS, "first");
+    fake_conn_receive(&conn, pc_bytes_of(text, n));
+    assert_true(conn.paused && core.worker.unseen.first != NULL);
+    reopen();
+    assert_null(core.worker.unseen.first);
+    assert_null(core.worker.unseen.last);
+    assert_false(fake_conn_end_turn(&conn));
+    n = unseen_requests(text, sizeof text, REQUESTS, "second");
+    fake_conn_feed(&conn, pc_bytes_of(text, n));
+    assert_int_equal(count("HTTP/1.1 200 OK"), REQUESTS);
+}
+
 static void a_page_is_for_those_who_rather_have_it(void **state)
 {
     (void)state;
@@ -411,6 +490,8 @@ int main(void)
         TEST(a_server_that_stops_answers_what_was_on_its_way),
         TEST(a_parked_request_holds_back_those_behind_it),
         TEST(a_flood_of_bad_signatures_does_not_touch_known_tokens),
+        TEST(tokens_not_seen_before_take_their_turn),
+        TEST(a_connection_that_goes_while_it_waits_is_forgotten),
     };
     pc_rcu_thread_register();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
