@@ -110,10 +110,10 @@ struct pc_worker {
     struct pc_json_token *json;          /* [PC_WORKER_JSON_TOKENS] */
     struct pc_cached_token uncached;
     struct pc_resp_command *resp;
-    struct pc_top_keys *top;                  /* keys close to a limit; the main thread reads it */
-    struct pc_limit_counters throttle;        /* what this core did to the server's table */
-    struct pc_event_streams streams;          /* of /v1/events */
-    int64_t proxied_said_s;                   /* when a refused PROXY header was last logged */
+    struct pc_top_keys *top;           /* keys close to a limit; the main thread reads it */
+    struct pc_limit_counters throttle; /* what this core did to the server's table */
+    struct pc_event_streams streams;   /* of /v1/events */
+    int64_t proxied_said_s;            /* when a refused PROXY header was last logged */
     struct pc_credential_notes credentials;
     struct pc_unseen unseen;
     struct pc_job_pool jobs;               /* of RESP, not in use */
