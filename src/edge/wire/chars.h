@@ -57,6 +57,19 @@ static inline __m128i pc_scan_stops(const uint8_t *p, __m128i floor)
     return pc_scan_stops_of(_mm_loadu_si128((const void *)p), floor);
 }
 
+/* Whether the run goes on over 64 bytes: they are floor - 1 .. 0x7e, so that the largest distance
+ * from the lower bound tells. */
+static inline bool pc_scan_block_runs(const uint8_t *p, int8_t floor)
+{
+    const __m128i low = _mm_set1_epi8((char)(floor - 1));
+    const __m128i span = _mm_set1_epi8((char)(0x7e - (floor - 1)));
+    __m128i far = _mm_sub_epi8(_mm_loadu_si128((const void *)p), low);
+    far = _mm_max_epu8(far, _mm_sub_epi8(_mm_loadu_si128((const void *)(p + 16)), low));
+    far = _mm_max_epu8(far, _mm_sub_epi8(_mm_loadu_si128((const void *)(p + 32)), low));
+    far = _mm_max_epu8(far, _mm_sub_epi8(_mm_loadu_si128((const void *)(p + 48)), low));
+    return _mm_movemask_epi8(_mm_cmpeq_epi8(_mm_min_epu8(far, span), far)) == 0xffff;
+}
+
 static inline const uint8_t *pc_scan_run(const uint8_t *p, const uint8_t *end, int8_t floor)
 {
     const __m128i f = _mm_set1_epi8(floor);
@@ -65,12 +78,8 @@ static inline const uint8_t *pc_scan_run(const uint8_t *p, const uint8_t *end, i
     for (int i = 0; i < 2 && end - p >= 16; i++, p += 16)
         if ((stops = _mm_movemask_epi8(pc_scan_stops(p, f))) != 0)
             return p + __builtin_ctz((unsigned)stops);
-    for (; end - p >= 64; p += 64) {
-        __m128i a = _mm_or_si128(pc_scan_stops(p, f), pc_scan_stops(p + 16, f));
-        __m128i b = _mm_or_si128(pc_scan_stops(p + 32, f), pc_scan_stops(p + 48, f));
-        if (_mm_movemask_epi8(_mm_or_si128(a, b)))
-            break;
-    }
+    while (end - p >= 64 && pc_scan_block_runs(p, floor))
+        p += 64;
     for (; end - p >= 16; p += 16)
         if ((stops = _mm_movemask_epi8(pc_scan_stops(p, f))) != 0)
             return p + __builtin_ctz((unsigned)stops);

@@ -148,10 +148,24 @@ static int read_target(struct pc_http_request *r, struct view v)
     return GO_ON;
 }
 
-/* "/path?query": the common case, without a second look at the path. */
+/* Whether one of the eight bytes at p is `byte`. */
+static inline bool has_byte(const uint8_t *p, uint8_t byte)
+{
+    const uint64_t ones = UINT64_C(0x0101010101010101);
+    uint64_t x;
+    memcpy(&x, p, sizeof x);
+    x ^= ones * byte;
+    return (x - ones) & ~x & ones << 7;
+}
+
+/* "/path?query": the common case, without a second look at the path. The version, which was read,
+ * stands behind the target: eight bytes from any of its bytes on are there. */
 static int split_origin_form(struct pc_http_request *r, struct pc_bytes target)
 {
     size_t i = 0;
+    while (i < target.n && !has_byte(target.p + i, '?') && !has_byte(target.p + i, '#'))
+        i += 8;
+    i = i < target.n ? i : target.n;
     while (i < target.n && target.p[i] != '?' && target.p[i] != '#')
         i++;
     r->path = (struct pc_http_span){r->target.off, (uint16_t)i};

@@ -134,6 +134,10 @@ void pc_http1_write_field_u64(struct pc_buf *b, const char *name, uint64_t value
 void pc_http1_write_end(struct pc_buf *b, uint64_t content_length,
                         enum pc_http1_connection connection)
 {
+    if (PC_LIKELY(content_length == 0 && connection == PC_HTTP1_KEEP)) {
+        pc_buf_lit(b, "Content-Length: 0\r\n\r\n"); /* of most decisions */
+        return;
+    }
     if (content_length != PC_HTTP1_NO_LENGTH) {
         pc_buf_lit(b, "Content-Length: ");
         pc_buf_u64(b, content_length);
