@@ -119,16 +119,22 @@ void pc_revocations_disown(struct pc_revocations *t)
 
 /* ---- readers ---- */
 
+static inline __attribute__((always_inline)) struct pc_revocation_place
+place_in(const struct pc_revocations *t, uint64_t word, unsigned columns, uint64_t fp)
+{
+    struct pc_revseg_place p = pc_revseg_start(pc_revtab_word_address(word), t->main.base,
+                                               (uint32_t)(word >> 48), columns, fp);
+    bool last = p.group + 1 == pc_revseg_groups_per_block(columns);
+    return (struct pc_revocation_place){word, p.at,
+                                        last ? NULL : p.at + pc_revseg_group_bytes(columns)};
+}
+
 /* The word's 16 upper bits are the number of groups, so that the segment's own second line, which
  * the writer changes, is never touched. */
 static inline struct pc_revocation_place place_of(const struct pc_revocations *t, uint64_t fp)
 {
     uint64_t word = pc_revtab_word(&t->main, fp);
-    const struct pc_revseg *s = pc_revtab_word_address(word);
-    uint32_t groups = (uint32_t)(word >> 48);
-    const uint8_t *home = t->main.columns == 2 ? pc_revseg_start(s, t->main.base, groups, 2, fp).at
-                                               : pc_revseg_start(s, t->main.base, groups, 3, fp).at;
-    return (struct pc_revocation_place){word, home};
+    return t->main.columns == 2 ? place_in(t, word, 2, fp) : place_in(t, word, 3, fp);
 }
 
 bool pc_revocations_approach(const struct pc_revocations *t, uint64_t fp)
@@ -142,13 +148,12 @@ bool pc_revocations_approach(const struct pc_revocations *t, uint64_t fp)
                                 : pc_revseg_approach(s, t->main.base, groups, 3, fp);
 }
 
-/* One look-up in four goes on in the next group, because the home group is full. Beyond the end of
- * a block this fetches a line for nothing. */
+/* One look-up in four goes on in the next group, because the home group is full. */
 struct pc_revocation_place pc_revocations_seek(const struct pc_revocations *t, uint64_t fp)
 {
     struct pc_revocation_place place = place_of(t, fp);
     __builtin_prefetch(place.home);
-    __builtin_prefetch(place.home + pc_revseg_group_bytes(t->main.columns));
+    __builtin_prefetch(place.next);
     return place;
 }
 
@@ -186,10 +191,15 @@ bool pc_revocations_find_at(const struct pc_revocations *t, const struct pc_revo
     uint32_t empty;
     PC_ASSERT_SLOW(pc_rcu_is_online());
     pc_rev_torture_point();
-    /* Most look-ups end where they begin: nothing in the home group has this tag, and it has an
-     * EMPTY slot (S3). */
-    if (PC_LIKELY(!pc_revseg_match(place->home, pc_revseg_tag(fp), &empty) && empty))
-        return false;
+    /* Most look-ups end where they begin, or one group on: nothing there has this tag, and there
+     * is an EMPTY slot (S3). These are the first two steps of the walk. */
+    if (pc_revseg_match(place->home, pc_revseg_tag(fp), &empty) == 0) {
+        if (PC_LIKELY(empty))
+            return false;
+        pc_rev_torture_point();
+        if (place->next && !pc_revseg_match(place->next, pc_revseg_tag(fp), &empty) && empty)
+            return false;
+    }
     return find_in_segment(t, place->word, fp, now_ms, ret_revoked);
 }
 

@@ -91,6 +91,7 @@ void pc_revocations_prefetch(const struct pc_revocations *t, uint64_t fp);
 struct pc_revocation_place {
     uint64_t word;
     const uint8_t *home;
+    const uint8_t *next; /* the group behind home; NULL: home is a block's last */
 };
 struct pc_revocation_place pc_revocations_seek(const struct pc_revocations *t, uint64_t fp);
 bool pc_revocations_find_at(const struct pc_revocations *t, const struct pc_revocation_place *place,
