@@ -16,6 +16,7 @@
 
 #include "edge/api/resp_conn.h"
 #include "edge/api/resp_throttle.h"
+#include "edge/api/unseen.h"
 #include "edge/state/rcu.h"
 #include "support/fake_conn.h"
 
@@ -218,10 +219,15 @@ static void deliver(struct kit *k, unsigned input, bool mutates)
     }
     if (mutates)
         fake_conn_run_writer(f, &k->rig);
+    while (k->core.worker.unseen.first) { /* the round before those that count */
+        pc_unseen_turn_end(&k->core.worker);
+        used += f->protocol.input(&f->conn, k->input[input] + used, k->input_n[input] - used);
+    }
     if (k->core.worker.ahead.n) /* as at the end of a turn */
         pc_resp_answer_ahead(&k->core.worker);
     k->core.worker.names.view = NULL;
     end();
+    pc_unseen_turn_end(&k->core.worker);
     PC_ASSERT(used == k->input_n[input] && !f->closing);
 }
 
