@@ -216,7 +216,8 @@ static enum pc_decision_code check_token(struct run *r)
 
 /* ---- what the route demands ---- */
 
-/* Whether a list separated by single spaces holds the word. */
+/* Whether a list separated by single spaces holds the word, which is never empty: the configuration
+ * refuses such a word. */
 static bool has_word(struct pc_bytes list, struct pc_bytes word)
 {
     const uint8_t *p = list.p, *end = p + list.n;

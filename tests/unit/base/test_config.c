@@ -296,6 +296,9 @@ static void rules_over_issuers_and_prefixes(void **state)
          "issuers[0].hmac_secret_file: must name"                                                                     },
         {"issuers: [{name: a, jwks_file: x, allow_hmac: true}]\n",        "issuers[0].algorithms: has no"             },
         {"admin: {issuer: a}\n",                                          "admin.issuer: no such issuer"              },
+ /* An empty word would be found in every list of a token, the empty one too. */
+        {"routes: [{name: a, path: /a, scopes: [\"\"]}]\n",               "routes[0].scopes: has an empty"            },
+        {"routes: [{name: a, path: /a, roles: [x, \"\"]}]\n",             "routes[0].roles: has an empty"             },
         {"resp: {prefixes: [{prefix: \"\"}]}\n",                          "resp.prefixes[0].prefix: must not be empty"},
         {"resp: {prefixes: [{prefix: a}, {prefix: a}]}\n",                "resp.prefixes[1].prefix: used twice"       },
         {"resp: {prefixes: [{issuer: a}]}\n",                             "resp.prefixes[0].issuer: no such issuer"   },
