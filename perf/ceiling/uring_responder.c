@@ -2,8 +2,9 @@
  * The least an io_uring server can do: multishot accept and recv into provided buffers, count the
  * requests, send that many fixed answers, one send per connection and turn, one system call per
  * turn. The ceiling portcullis-edge is measured against; one thread.
- * Usage: perf-uring-responder http|resp [answer bytes [pause ms, every ms]]; prints its port. With
- * a pause it stands still for that long once in each interval: what an honest generator must show.
+ * Usage: perf-uring-responder http|resp [answer bytes [congestion control [pause ms, every ms]]];
+ * prints its port. With a pause it stands still for that long once in each interval: what an honest
+ * generator must show.
  */
 #include <liburing.h>
 #include <time.h>
@@ -220,9 +221,9 @@ int main(int argc, char **argv)
 {
     static struct responder r;
     struct pause pause = {0};
-    if (argc > 4)
-        pause = (struct pause){.length_ns = strtol(argv[3], NULL, 10) * 1000000,
-                               .every_ns = strtol(argv[4], NULL, 10) * 1000000};
+    if (argc > 5)
+        pause = (struct pause){.length_ns = strtol(argv[4], NULL, 10) * 1000000,
+                               .every_ns = strtol(argv[5], NULL, 10) * 1000000};
     r.answers = answers_of(argc, argv);
     r.listener = listen_anywhere(argc, argv);
     set_up(&r);

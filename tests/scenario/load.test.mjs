@@ -50,7 +50,7 @@ const SHORT = ['--duration', '300ms', '--warmup', '50ms', '--connections', '4'];
 
 // A bare responder: its port. pause: ms, every ms.
 async function responder(kind, ...pause) {
-  const child = start('perf-uring-responder', [kind, '0', ...pause.map(String)]);
+  const child = start('perf-uring-responder', [kind, '0', '-', ...pause.map(String)]);
   await until('a port', () => child.text.out.includes('\n'));
   return { port: Number(child.text.out), pid: child.pid };
 }

@@ -33,8 +33,9 @@ static void m_m_1_is_exact(void **state)
 {
     (void)state;
     const struct ld_service s = {10, 1};
-    for (double rho = 0.1; rho < 0.95; rho += 0.1)
-        for (double p = 50; p < 100; p += 9.9) {
+    for (int tenths = 1; tenths < 10; tenths++)
+        for (int i = 0; i < 6; i++) {
+            double rho = tenths / 10.0, p = 50 + i * 9.9;
             double t = ld_queueing_wait_us(&s, rho, p);
             double beyond = rho * exp(-(1 - rho) * t / s.mean_us); /* P(wait > t) */
             assert_true(t == 0 ? rho <= 1 - p / 100 + 1e-12 : fabs(beyond - (1 - p / 100)) < 1e-9);
