@@ -31,15 +31,16 @@ static void check_string(const struct pc_json *doc, const struct pc_json_token *
     PC_ASSERT(rc || pc_json_equals_bytes(doc, t, s));
 }
 
-/* Whatever is a number: the exact reading and the approximate one must not contradict. */
+/* Whatever is a number: the exact reading, which cuts digits off, and the approximate one, which
+ * may round up to the next integer, must not contradict. */
 static void check_number(const struct pc_json *doc, const struct pc_json_token *t)
 {
     int64_t exact;
     double d;
     if (pc_json_scaled(doc, t, 0, &exact, NULL) || pc_json_number(doc, t, &d))
         return;
-    PC_ASSERT(d - (double)exact < 1 + (double)llabs(exact) / 1e15);
-    PC_ASSERT((double)exact - d < 1 + (double)llabs(exact) / 1e15);
+    PC_ASSERT(d - (double)exact <= 1 + (double)llabs(exact) / 1e15);
+    PC_ASSERT((double)exact - d <= 1 + (double)llabs(exact) / 1e15);
 }
 
 static void check_value(const struct pc_json *doc, const struct pc_json_token *t)
