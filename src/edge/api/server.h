@@ -84,7 +84,6 @@ struct pc_credential_notes {
     struct pc_limit_counters counters;
 };
 
-/* What one core owns. */
 struct pc_call;
 
 /* Calls whose tokens this core has not seen before and that wait for their turn (unseen.h). */
@@ -93,6 +92,7 @@ struct pc_unseen {
     unsigned used; /* looked at in this turn, or about to be in the next */
 };
 
+/* What one core owns. */
 struct pc_worker {
     struct pc_server *server;
     struct pc_core *core;
