@@ -30,6 +30,7 @@
 #include <stdlib.h>
 
 #include "edge/state/revocations_table.h"
+#include "edge/state/revocations_walk.h"
 
 #define SIDE_COLUMNS PC_REV_COLUMNS
 

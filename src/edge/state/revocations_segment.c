@@ -3,6 +3,8 @@
  * layout and the invariants S1-S6 stand. The writer thread runs it (iteration: any RCU thread). */
 #include "edge/state/revocations_segment.h"
 
+#include "edge/state/revocations_walk.h"
+
 void pc_revseg_probe(const struct pc_revseg *s, uint64_t fp, struct pc_revseg_probe *ret_probe)
 {
     /* A constant number of columns folds into the arithmetic of the loop. */
