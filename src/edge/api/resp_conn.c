@@ -457,6 +457,11 @@ static void resp_timeout(struct pc_conn *c, unsigned deadline)
         close_when_answered(c);
         return;
     }
+    /* Answers that were put off have filled the output since: its rest is what we do not read. */
+    if (deadline == DEADLINE_COMMAND && pc_conn_output_full(c)) {
+        pc_conn_deadline(c, deadline);
+        return;
+    }
     if (deadline == DEADLINE_PROXY)
         pc_proxied_timeout(c);
     pc_metric_inc(pc_worker_of(c)->metrics, PC_M_CONNECTIONS_CLOSED_IDLE);
