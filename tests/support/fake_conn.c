@@ -9,16 +9,28 @@
 #include "edge/api/resp_conn.h"
 #include "edge/api/unseen.h"
 
-static struct fake_conn *the_conn; /* what pc_conn_get() finds */
+static struct fake_conn *conns[FAKE_CONNS_MAX]; /* what pc_conn_get() finds; by slot */
 
 static struct fake_conn *fake_of(const struct pc_conn *c)
 {
     return PC_CONTAINER_OF(c, struct fake_conn, conn);
 }
 
+/* NULL: the slot of none. */
+static uint32_t slot_of(const struct fake_conn *f)
+{
+    uint32_t slot = 0;
+    while (slot < FAKE_CONNS_MAX && conns[slot] != f)
+        slot++;
+    return slot;
+}
+
 static void open_conn(struct fake_conn *f, struct rig_core *core,
                       void (*init)(struct pc_protocol *, const struct pc_config *))
 {
+    uint32_t slot = slot_of(f) < FAKE_CONNS_MAX ? slot_of(f) : slot_of(NULL);
+    PC_ASSERT(slot < FAKE_CONNS_MAX);
+    conns[slot] = f;
     memset(f, 0, sizeof *f);
     init(&f->protocol, core->server.started_as);
     f->info = (struct pc_listener_info){.config = &f->config,
@@ -31,7 +43,6 @@ static void open_conn(struct fake_conn *f, struct rig_core *core,
         .ip = {127, 0, 0, 1},
           .family = PC_PEER_V4
     };
-    the_conn = f;
     int rc = f->protocol.open(&f->conn);
     PC_ASSERT(rc == 0);
 }
@@ -49,10 +60,10 @@ void fake_conn_open_resp(struct fake_conn *f, struct rig_core *core)
 void fake_conn_close(struct fake_conn *f)
 {
     f->protocol.closed(&f->conn);
-    the_conn = NULL;
+    conns[slot_of(f)] = NULL;
 }
 
-static void deliver(struct fake_conn *f)
+static void take_input(struct fake_conn *f)
 {
     for (size_t taken = 1; taken && f->in_n && !f->paused && !f->closing;) {
         taken = f->protocol.input(&f->conn, f->in, f->in_n);
@@ -60,9 +71,19 @@ static void deliver(struct fake_conn *f)
         f->in_n -= taken;
         memmove(f->in, f->in + taken, f->in_n);
     }
-    /* As at the end of a turn. */
+}
+
+/* As at the end of a turn. */
+static void answer_put_off(struct fake_conn *f)
+{
     pc_resp_answer_ahead(pc_worker_of(&f->conn));
     pc_worker_of(&f->conn)->names.view = NULL;
+}
+
+static void deliver(struct fake_conn *f)
+{
+    take_input(f);
+    answer_put_off(f);
 }
 
 void fake_conn_receive(struct fake_conn *f, struct pc_bytes bytes)
@@ -70,13 +91,14 @@ void fake_conn_receive(struct fake_conn *f, struct pc_bytes bytes)
     PC_ASSERT(bytes.n <= sizeof f->in - f->in_n);
     memcpy(f->in + f->in_n, bytes.p, bytes.n);
     f->in_n += bytes.n;
-    deliver(f);
+    take_input(f);
 }
 
 bool fake_conn_end_turn(struct fake_conn *f)
 {
     struct pc_worker *w = f->conn.core->user;
     bool waits = w->unseen.first != NULL;
+    answer_put_off(f);
     pc_unseen_turn_end(w);
     deliver(f);
     return waits;
@@ -135,14 +157,16 @@ unsigned fake_conn_status(const struct fake_conn *f)
 
 struct pc_conn_ref pc_conn_ref(const struct pc_conn *c)
 {
-    PC_ASSERT(fake_of(c) == the_conn);
-    return (struct pc_conn_ref){1, 1, c->core->index};
+    uint32_t slot = slot_of(fake_of(c));
+    PC_ASSERT(slot < FAKE_CONNS_MAX);
+    return (struct pc_conn_ref){slot, 1, c->core->index};
 }
 
 struct pc_conn *pc_conn_get(struct pc_core *core, struct pc_conn_ref ref)
 {
     (void)core;
-    return ref.slot == 1 && the_conn && !the_conn->closing ? &the_conn->conn : NULL;
+    struct fake_conn *f = ref.slot < FAKE_CONNS_MAX ? conns[ref.slot] : NULL;
+    return f && !f->closing ? &f->conn : NULL;
 }
 
 void pc_conn_pause(struct pc_conn *c)
@@ -163,10 +187,10 @@ int pc_conn_expect(struct pc_conn *c, size_t total_bytes)
 uint8_t *pc_conn_reserve(struct pc_conn *c, size_t n)
 {
     struct fake_conn *f = fake_of(c);
-    if (f->no_memory) {
+    if (f->no_memory)
         f->closing = f->aborted = true;
+    if (f->aborted)
         return NULL;
-    }
     PC_ASSERT(n <= FAKE_CONN_OUTPUT_MAX - f->out_n);
     return f->out + f->out_n;
 }
@@ -178,7 +202,10 @@ void pc_conn_commit(struct pc_conn *c, size_t n)
 
 bool pc_conn_write(struct pc_conn *c, struct pc_bytes s)
 {
-    memcpy(pc_conn_reserve(c, s.n), s.p, s.n);
+    uint8_t *p = pc_conn_reserve(c, s.n);
+    if (!p)
+        return false;
+    memcpy(p, s.p, s.n);
     pc_conn_commit(c, s.n);
     return true;
 }

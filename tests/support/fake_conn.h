@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0
  * A connection without sockets, ring or core threads: the functions of edge/loop that protocols
  * call, over memory. A test feeds bytes and reads what would be sent. Programs that use it link
- * these functions instead of the loop's. One thread; at most one connection at a time. */
+ * these functions instead of the loop's. One thread; a few connections at a time. */
 #ifndef PC_TESTS_FAKE_CONN_H
 #define PC_TESTS_FAKE_CONN_H
 
 #include "support/writer_rig.h"
 
+#define FAKE_CONNS_MAX       8
 #define FAKE_CONN_INPUT_MAX  (1u << 20)
 #define FAKE_CONN_OUTPUT_MAX (1u << 18)
 
@@ -31,7 +32,8 @@ void fake_conn_open_http(struct fake_conn *f, struct rig_core *core);
 /* The same of RESP. */
 void fake_conn_open_resp(struct fake_conn *f, struct rig_core *core);
 void fake_conn_close(struct fake_conn *f);
-/* Delivers bytes as far as the protocol takes them, within a turn of the core. */
+/* Delivers bytes as far as the protocol takes them, within a turn of the core: others may receive
+ * in the same turn. */
 void fake_conn_receive(struct fake_conn *f, struct pc_bytes bytes);
 /* The turn ends, and who waited for that goes on; false: nobody did. */
 bool fake_conn_end_turn(struct fake_conn *f);

@@ -46,6 +46,8 @@ static int setup(void **state)
                            random[0], operator_token);
     pc_admin_tokens_create(&core.settings->admins, "gw", PC_ADMIN_GATEWAY, NOW_S, INT64_MAX,
                            random[1], gateway_token);
+    core.core.now_ns = 1;
+    assert_int_equal(pc_limits_new(1000, &core.server.throttle), 0);
     fake_conn_open_resp(&conn, &core);
     return 0;
 }
@@ -53,7 +55,9 @@ static int setup(void **state)
 static int teardown(void **state)
 {
     (void)state;
+    fake_conn_end_turn(&conn);
     fake_conn_close(&conn);
+    pc_limits_free(core.server.throttle);
     rig_core_free(&core);
     rig_drop(&rig);
     rig_free(&rig);
@@ -253,6 +257,227 @@ static void http_on_this_port_is_cut_off(void **state)
     assert_true(conn.closing);
 }
 
+/* ---- look-ups that were put off: one queue for all connections of a core ---- */
+
+#define OTHERS 3
+
+static struct fake_conn others[OTHERS];
+
+static void open_others(void)
+{
+    char command[256];
+    snprintf(command, sizeof command, "AUTH %s\r\n", gateway_token);
+    for (unsigned i = 0; i < OTHERS; i++) {
+        fake_conn_open_resp(&others[i], &core);
+        fake_conn_feed(&others[i], pc_bytes_str(command));
+        others[i].out_n = 0;
+    }
+}
+
+static void close_others(void)
+{
+    fake_conn_end_turn(&conn);
+    for (unsigned i = 0; i < OTHERS; i++)
+        fake_conn_close(&others[i]);
+}
+
+static void bring(struct fake_conn *f, const char *commands)
+{
+    fake_conn_receive(f, pc_bytes_str(commands));
+}
+
+static void expect_output(struct fake_conn *f, const char *replies)
+{
+    f->out[f->out_n] = 0;
+    assert_string_equal((const char *)f->out, replies);
+    f->out_n = 0;
+}
+
+static uint32_t put_off(void)
+{
+    return ((struct pc_worker *)core.core.user)->ahead.n;
+}
+
+static void look_ups_of_all_connections_are_answered_at_the_end_of_the_turn(void **state)
+{
+    (void)state;
+    log_in(gateway_token);
+    expect("SET bl:a 1\nSET free:b 1", "+OK\r\n+OK\r\n");
+    conn.out_n = 0;
+    open_others();
+    bring(&others[0], "EXISTS bl:a\r\n");
+    bring(&others[1], "GET free:b\r\nEXISTS bl:c\r\n");
+    bring(&others[2], "GET bl:c\r\n");
+    bring(&others[0], "EXISTS free:b\r\nEXISTS free:c\r\n");
+    bring(&conn, "CL.THROTTLE k 1 1 60\r\nEXISTS bl:a\r\nCL.THROTTLE k 1 1 60\r\n");
+    assert_int_equal(put_off(), 9);
+    for (unsigned i = 0; i < OTHERS; i++)
+        assert_int_equal(others[i].out_n, 0);
+    fake_conn_end_turn(&conn);
+    assert_int_equal(put_off(), 0);
+    expect_output(&others[0], ":1\r\n:1\r\n:0\r\n");
+    expect_output(&others[1], "$1\r\nx\r\n:0\r\n");
+    expect_output(&others[2], "$-1\r\n");
+    expect_output(&conn, "*5\r\n:0\r\n:2\r\n:1\r\n:-1\r\n:60\r\n:1\r\n"
+                         "*5\r\n:0\r\n:2\r\n:0\r\n:-1\r\n:120\r\n");
+    close_others();
+}
+
+static void a_full_queue_is_answered_and_goes_on(void **state)
+{
+    (void)state;
+    static char memory[2][8 * PC_RESP_AHEAD_MAX];
+    struct pc_buf want[2] = {pc_buf_of(memory[0], sizeof memory[0]),
+                             pc_buf_of(memory[1], sizeof memory[1])};
+    log_in(gateway_token);
+    expect("SET bl:a 1", "+OK\r\n");
+    open_others();
+    for (unsigned i = 0; i < 2 * PC_RESP_AHEAD_MAX + 5; i++) {
+        bool there = i % 3 == 0;
+        bring(&others[i % 2], there ? "EXISTS bl:a\r\n" : "EXISTS bl:none\r\n");
+        pc_buf_str(&want[i % 2], there ? ":1\r\n" : ":0\r\n");
+        assert_int_equal(put_off(), i % PC_RESP_AHEAD_MAX + 1);
+    }
+    fake_conn_end_turn(&conn);
+    for (unsigned i = 0; i < 2; i++) {
+        pc_buf_char(&want[i], 0);
+        assert_false(want[i].overflow);
+        expect_output(&others[i], memory[i]);
+    }
+    close_others();
+}
+
+static void whoever_replies_answers_first_what_all_put_off(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *command, *reply;
+    } rows[] = {
+        {"PING\r\n",             "+PONG\r\n"                                           },
+        {"ECHO x\r\n",           "$1\r\nx\r\n"                                         },
+        {"TTL bl:none\r\n",      ":-2\r\n"                                             },
+        {"EXISTS bl:a bl:b\r\n", ":0\r\n"                                              },
+        {"SELECT 1\r\n",         "-ERR DB index is out of range\r\n"                   },
+        {"GET\r\n",              "-ERR wrong number of arguments for 'get' command\r\n"},
+        {"*1\r\n$x\r\n",         "-ERR Protocol error: invalid bulk length\r\n"        },
+        {"QUIT\r\n",             "+OK\r\n"                                             },
+    };
+    for (size_t i = 0; i < PC_COUNT(rows); i++) {
+        char want[128];
+        open_others();
+        bring(&others[1], "EXISTS bl:a\r\n");
+        bring(&others[0], "EXISTS bl:a\r\nGET bl:a\r\n");
+        bring(&others[0], rows[i].command);
+        assert_int_equal(put_off(), 0);
+        snprintf(want, sizeof want, ":0\r\n$-1\r\n%s", rows[i].reply);
+        expect_output(&others[0], want);
+        expect_output(&others[1], ":0\r\n");
+        close_others();
+    }
+}
+
+static void a_mutation_is_not_seen_by_the_look_ups_before_it_and_is_by_those_after(void **state)
+{
+    (void)state;
+    log_in(gateway_token);
+    open_others();
+    conn.out_n = 0;
+    bring(&others[0], "EXISTS bl:m\r\n");
+    bring(&conn, "EXISTS bl:m\r\nSET bl:m 1\r\nEXISTS bl:m\r\n");
+    assert_int_equal(put_off(), 0); /* given to the writer: nobody before it waits any more */
+    expect_output(&others[0], ":0\r\n");
+    expect_output(&conn, ":0\r\n"); /* the one behind it waits for its answer */
+    fake_conn_run_writer(&conn, &rig);
+    expect_output(&conn, "+OK\r\n:1\r\n");
+    bring(&others[0], "EXISTS bl:m\r\n");
+    fake_conn_end_turn(&conn);
+    expect_output(&others[0], ":1\r\n");
+    close_others();
+}
+
+/* The answer to a mutation of one connection comes while look-ups of others are put off. */
+static void an_acknowledged_revocation_is_seen_by_all_that_waits(void **state)
+{
+    (void)state;
+    log_in(gateway_token);
+    open_others();
+    conn.out_n = 0;
+    bring(&conn, "SET bl:w 1\r\n");
+    bring(&others[0], "EXISTS bl:w\r\n");
+    bring(&others[1], "PING\r\nGET bl:w\r\n");
+    fake_conn_run_writer(&conn, &rig);
+    expect_output(&conn, "+OK\r\n");
+    expect_output(&others[0], ":0\r\n"); /* PING had it answered, before the commit */
+    expect_output(&others[1], "+PONG\r\n$1\r\n1\r\n");
+    close_others();
+}
+
+static void a_connection_that_goes_leaves_the_others_their_answers(void **state)
+{
+    (void)state;
+    open_others();
+    bring(&others[0], "EXISTS bl:a\r\n");
+    bring(&others[1], "EXISTS bl:a\r\nEXISTS bl:b\r\nGET bl:a\r\nCL.THROTTLE k 1 1 60\r\n");
+    bring(&others[2], "EXISTS bl:a\r\nCL.THROTTLE k -1 1 60\r\n");
+    bring(&others[0], "GET bl:a\r\n");
+    pc_conn_abort(&others[1].conn); /* its descriptor failed, a browser is behind it, … */
+    others[2].no_memory = true;     /* … or its output finds no memory */
+    fake_conn_end_turn(&conn);
+    expect_output(&others[0], ":0\r\n$-1\r\n");
+    assert_int_equal(others[1].out_n, 0);
+    assert_true(others[2].aborted && others[2].out_n == 0);
+    close_others();
+}
+
+static void at_the_end_of_input_what_was_put_off_is_answered_before_the_close(void **state)
+{
+    (void)state;
+    open_others();
+    bring(&others[0], "EXISTS bl:a\r\n");
+    bring(&others[1], "EXISTS bl:a\r\n");
+    others[0].protocol.eof(&others[0].conn);
+    assert_true(others[0].closing && !others[0].aborted);
+    expect_output(&others[0], ":0\r\n");
+    expect_output(&others[1], ":0\r\n");
+    close_others();
+}
+
+/* Right when its turn came, wrong when it is answered: what was asked with a right is answered. */
+static void a_credential_withdrawn_ends_what_comes_later_not_what_was_put_off(void **state)
+{
+    (void)state;
+    conn.conn.peer.ip[0] = 9;
+    log_in(gateway_token);
+    conn.out_n = 0;
+    bring(&conn, "EXISTS bl:a\r\n");
+    core.settings->admins.count = 0;
+    fake_conn_end_turn(&conn);
+    expect_output(&conn, ":0\r\n");
+    conn.conn.core->now_ns++; /* another turn */
+    bring(&conn, "EXISTS bl:a\r\n");
+    expect_output(&conn, "-NOAUTH Authentication required.\r\n");
+}
+
+/* Half a command behind a full output: we do not read on, so its rest is not late. */
+static void who_cannot_bring_the_rest_of_a_command_is_not_cut_for_it(void **state)
+{
+    (void)state;
+    unsigned command_deadline = 0;
+    conn.out_n = 0;
+    bring(&conn, "EXISTS bl:a\r\n*2\r\n$6\r\n");
+    while (!(conn.deadlines >> command_deadline & 1) || command_deadline == 0)
+        command_deadline++; /* the other one is that of idle connections */
+    conn.full = true;       /* as found when the queue was answered */
+    fake_conn_end_turn(&conn);
+    conn.deadlines &= ~(1u << command_deadline);
+    conn.protocol.timeout(&conn.conn, command_deadline);
+    assert_false(conn.closing);
+    assert_true(conn.deadlines >> command_deadline & 1);
+    conn.full = false;
+    conn.protocol.timeout(&conn.conn, command_deadline);
+    assert_true(conn.aborted);
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -267,6 +492,15 @@ int main(void)
         TEST(a_failed_journal_is_an_error_and_reads_go_on),
         TEST(every_command_answers_something),
         TEST(http_on_this_port_is_cut_off),
+        TEST(look_ups_of_all_connections_are_answered_at_the_end_of_the_turn),
+        TEST(a_full_queue_is_answered_and_goes_on),
+        TEST(whoever_replies_answers_first_what_all_put_off),
+        TEST(a_mutation_is_not_seen_by_the_look_ups_before_it_and_is_by_those_after),
+        TEST(an_acknowledged_revocation_is_seen_by_all_that_waits),
+        TEST(a_connection_that_goes_leaves_the_others_their_answers),
+        TEST(at_the_end_of_input_what_was_put_off_is_answered_before_the_close),
+        TEST(who_cannot_bring_the_rest_of_a_command_is_not_cut_for_it),
+        TEST(a_credential_withdrawn_ends_what_comes_later_not_what_was_put_off),
     };
     pc_rcu_thread_register();
     int failed = cmocka_run_group_tests(tests, NULL, NULL);
