@@ -171,6 +171,7 @@ static void expect_state(struct pc_revocations *t, uint64_t fp, const struct mod
     assert_true(s.expires_at_ms == m->expires && s.cutoff_ms == (cutoffs ? m->cutoff : UNSET));
     assert_int_equal(s.refused, model_refuses(m));
     assert_int_equal(pc_revocations_find(t, fp, NOW, &r), s.refused && m->expires >= NOW);
+    assert_true(pc_revocations_approach(t, fp) || !s.refused);
     if (s.refused && m->expires >= NOW) {
         assert_true(r.revoked_at_ms == m->revoked_at && r.expires_at_ms == m->expires);
         assert_true(r.cutoff_ms == (cutoffs ? m->cutoff : UNSET));
@@ -356,6 +357,37 @@ static void random_changes_agree_with_a_naive_model(void **state)
             refused += model_refuses(&model[i]);
         }
         assert_int_equal(stats_of(t).entries, refused);
+        pc_revocations_free(t);
+    }
+}
+
+/* Whoever is refused at any time is approached as such: it is the look-up that may say no. Those
+ * that are not are mostly told apart by their tags alone. */
+static void approaching_tells_most_of_the_absent_and_none_of_the_present(void **state)
+{
+    (void)state;
+    const unsigned n = SMALL ? 1000 : 60000;
+    for (int cutoffs = 0; cutoffs < 2; cutoffs++) {
+        struct pc_revocations *t = new_table((struct pc_revocations_options){
+            .with_cutoff = cutoffs, .segment_entries = SMALL ? 64 : 2000});
+        unsigned absent_but_worth_a_look = 0;
+        assert_false(pc_revocations_approach(t, hash(0)));
+        for (unsigned i = 0; i < n; i++) {
+            pc_revocations_revoke(t, hash(i), NOW, i % 2 ? NOW - 1 : NEVER, NOW);
+            assert_true(pc_revocations_approach(t, hash(i)));
+            if (i % 64 == 0)
+                pc_rcu_quiescent();
+        }
+        for (unsigned i = 0; i < n; i += 3)
+            pc_revocations_clear(t, hash(i), NOW + 1, NEVER);
+        pc_revocations_reap(t, NOW, UINT32_MAX);
+        for (unsigned i = 0; i < n; i++) {
+            bool refused = i % 3 != 0 && i % 2 == 0; /* not cleared, and never expires */
+            assert_int_equal(pc_revocations_find(t, hash(i), INT64_MIN, NULL), refused);
+            assert_true(pc_revocations_approach(t, hash(i)) || !refused);
+            absent_but_worth_a_look += pc_revocations_approach(t, hash(n + i));
+        }
+        assert_true(absent_but_worth_a_look < n / 5);
         pc_revocations_free(t);
     }
 }
@@ -579,6 +611,7 @@ int main(void)
         cmocka_unit_test(raising_one_entry_again_and_again_does_not_fill_the_table),
         cmocka_unit_test(thousands_of_entries_are_found_and_others_are_not),
         cmocka_unit_test(random_changes_agree_with_a_naive_model),
+        cmocka_unit_test(approaching_tells_most_of_the_absent_and_none_of_the_present),
         cmocka_unit_test(reaping_removes_what_expired_before_and_nothing_else),
         cmocka_unit_test(an_entry_with_copies_is_reaped_by_its_latest_expiry),
         cmocka_unit_test(reaping_in_small_steps_comes_round_and_gives_memory_back),
