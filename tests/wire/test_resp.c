@@ -171,6 +171,70 @@ static void before_auth_the_limits_are_those_of_redis(void **unused)
     check_rows(&before_auth, before_auth_rows, PC_COUNT(before_auth_rows));
 }
 
+static uint64_t next_random(uint64_t *x)
+{
+    *x ^= *x << 13, *x ^= *x >> 7, *x ^= *x << 17;
+    return *x;
+}
+
+/* A byte replaced, put in or taken out, mostly by one that means something. */
+static size_t mutate(uint8_t *p, size_t n, uint64_t *x)
+{
+    static const char telling[] = "\r\n\r\n*$$0012359-+ab\"' \0";
+    size_t at = next_random(x) % (n + 1);
+    uint8_t byte = next_random(x) % 8 ? (uint8_t)telling[next_random(x) % (sizeof telling - 1)]
+                                      : (uint8_t)next_random(x);
+    switch (next_random(x) % 3) {
+    case 0: p[at < n ? at : n - 1] = byte; return n;
+    case 1:
+        memmove(p + at + 1, p + at, n - at);
+        p[at] = byte;
+        return n + 1;
+    default:
+        if (at == n || n == 1)
+            return n;
+        memmove(p + at, p + at + 1, n - at - 1);
+        return n - 1;
+    }
+}
+
+static void start_narrow(void *state)
+{
+    start(state);
+    ((struct state *)state)->limits = (struct pc_resp_limits){
+        .args = 3, .bulk_bytes = 12, .inline_bytes = 40, .command_bytes = 48};
+}
+
+/* A command that is there entire is parsed in one go, cut behind its first line by the parser that
+ * goes on: both must agree about every input. */
+static void what_is_almost_a_command_gives_one_result_however_it_is_cut(void **unused)
+{
+    (void)unused;
+    static const char *const seeds[] = {
+        "*1\r\n$4\r\nPING\r\n",
+        "*2\r\n$6\r\nEXISTS\r\n$4\r\nbl:a\r\n*1\r\n$1\r\nA\r\n",
+        "*3\r\n$3\r\nSET\r\n$0\r\n\r\n$12\r\n\r\n345678\r\n12\r\n",
+        "*4\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n$1\r\nd\r\n",
+        "*2\r\n$4\r\npost\r\n$0\r\n\r\n*0\r\n*0\r\n*-1\r\n",
+        "*5\r\n$1\r\n0\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n$10\r\n0123456789\r\n",
+    };
+    static void (*const starts[])(void *) = {start, start_unauthenticated, start_narrow};
+    uint64_t x = 88172645463325252;
+    for (unsigned round = 0; round < 6000; round++) {
+        struct pc_kit_subject s = subject;
+        uint8_t message[256];
+        char label[32];
+        const char *seed = seeds[round % PC_COUNT(seeds)];
+        size_t n = strlen(seed);
+        memcpy(message, seed, n);
+        for (uint64_t changes = next_random(&x) % 4; changes > 0; changes--)
+            n = mutate(message, n, &x);
+        snprintf(label, sizeof label, "mutation %u", round);
+        s.start = starts[next_random(&x) % PC_COUNT(starts)];
+        pc_kit_check(&s, label, pc_bytes_of(message, n), NULL);
+    }
+}
+
 static void the_corpus_gives_one_result_however_it_is_cut(void **unused)
 {
     (void)unused;
@@ -250,6 +314,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(each_command_gives_its_result_however_it_is_cut),
         cmocka_unit_test(before_auth_the_limits_are_those_of_redis),
+        cmocka_unit_test(what_is_almost_a_command_gives_one_result_however_it_is_cut),
         cmocka_unit_test(the_corpus_gives_one_result_however_it_is_cut),
         cmocka_unit_test(limits_hold_to_the_byte),
         cmocka_unit_test(a_thousand_keys_in_pieces_are_all_found),
