@@ -598,6 +598,7 @@ void rig_core_free(struct rig_core *c)
     pc_top_keys_free(c->worker.top);
     free(c->worker.json);
     free(c->worker.resp);
+    pc_job_pool_free(&c->worker.jobs);
 }
 
 enum pc_token_error rig_decide(struct rig_core *c, const struct rig *r, const char *token)
