@@ -216,6 +216,8 @@ static void what_is_almost_a_command_gives_one_result_however_it_is_cut(void **u
         "*3\r\n$3\r\nSET\r\n$0\r\n\r\n$12\r\n\r\n345678\r\n12\r\n",
         "*4\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n$1\r\nd\r\n",
         "*2\r\n$4\r\npost\r\n$0\r\n\r\n*0\r\n*0\r\n*-1\r\n",
+        "*2\r\n$1\r\na\r\n$13\r\n0123456789abc\r\n",
+        "*3\r\n$9\r\n012345678\r\n$9\r\n012345678\r\n$10\r\n0123456789\r\n",
         "*5\r\n$1\r\n0\r\n$1\r\n1\r\n$1\r\n2\r\n$1\r\n3\r\n$10\r\n0123456789\r\n",
     };
     static void (*const starts[])(void *) = {start, start_unauthenticated, start_narrow};
