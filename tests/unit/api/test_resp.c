@@ -478,6 +478,24 @@ static void who_cannot_bring_the_rest_of_a_command_is_not_cut_for_it(void **stat
     assert_true(conn.aborted);
 }
 
+/* A configuration is installed between two commands of one turn. */
+static void a_prefix_means_what_it_does_when_its_command_comes(void **state)
+{
+    (void)state;
+    log_in(gateway_token);
+    expect("SET free:z 1", "+OK\r\n");
+    open_others();
+    bring(&others[0], "GET free:z\r\n");
+    rig_install(&rig, "issuers:\n  - {name: " ISSUER ", jwks_file: k.json, audiences: [a]}\n"
+                      "resp:\n  prefixes:\n    - {prefix: 'new:', issuer: " ISSUER ", value: '2'}\n"
+                      "    - {prefix: 'free:', issuer: " ISSUER ", value: now}\n");
+    bring(&others[0], "GET free:z\r\nGET new:z\r\nGET free:y\r\n");
+    assert_int_equal(put_off(), 4);
+    fake_conn_end_turn(&conn);
+    expect_output(&others[0], "$1\r\nx\r\n$3\r\nnow\r\n$1\r\n2\r\n$-1\r\n");
+    close_others();
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 int main(void)
@@ -500,6 +518,7 @@ int main(void)
         TEST(a_connection_that_goes_leaves_the_others_their_answers),
         TEST(at_the_end_of_input_what_was_put_off_is_answered_before_the_close),
         TEST(who_cannot_bring_the_rest_of_a_command_is_not_cut_for_it),
+        TEST(a_prefix_means_what_it_does_when_its_command_comes),
         TEST(a_credential_withdrawn_ends_what_comes_later_not_what_was_put_off),
     };
     pc_rcu_thread_register();
