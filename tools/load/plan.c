@@ -197,7 +197,7 @@ static bool size_cluster(struct ld_plan *p, struct ld_problem *problem)
     if (!(p->ask.nodes > 0))
         return size_nodes(p, USUAL_CORES, problem);
     /* More cores need not carry more (kappa), so the first that do are looked for in order. */
-    for (double cores = 1; cores <= LD_PLAN_CORES_MAX; cores++) {
+    for (unsigned cores = 1; cores <= LD_PLAN_CORES_MAX; cores++) {
         size_t warned = p->warnings_n;
         if (!size_nodes(p, cores, problem))
             return false;

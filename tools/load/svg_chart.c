@@ -75,8 +75,12 @@ size_t ld_chart_ticks(double min, double max, unsigned wanted, double *ret_ticks
     double step = step_up((max - min) / wanted);
     size_t n = 0;
     double first = ceil(min / step - 1e-9);
-    for (double k = first; n < cap && k * step <= max + step * 1e-9; k++)
+    while (n < cap) {
+        double k = first + (double)n;
+        if (k * step > max + step * 1e-9)
+            break;
         ret_ticks[n++] = k == 0 ? 0 : k * step; /* ceil() makes a negative zero */
+    }
     return n;
 }
 
@@ -85,8 +89,9 @@ static size_t log_ticks(const struct scale *s, double *ticks, size_t cap)
     static const double mantissas[] = {1, 2, 5};
     double decades = s->high - s->low;
     size_t per_decade = decades <= 2.4 ? 3 : 1, n = 0;
-    double skip = decades > 8 ? ceil(decades / 8) : 1;
-    for (double d = floor(s->low + 1e-9); d <= s->high + 1e-9; d += skip)
+    int skip = decades > 8 ? (int)ceil(decades / 8) : 1;
+    int last = (int)floor(s->high + 1e-9);
+    for (int d = (int)floor(s->low + 1e-9); d <= last; d += skip)
         for (size_t i = 0; i < per_decade; i++) {
             double t = mantissas[i] * pow(10, d);
             if (n < cap && log10(t) >= s->low - 1e-9 && log10(t) <= s->high + 1e-9)
@@ -355,8 +360,10 @@ static void draw_names(FILE *f, const struct ld_chart *c, size_t shown, const st
     for (size_t i = 0; i < n; i++)
         names[i].at = fmax(names[i].wanted, i ? names[i - 1].at + NAME_STEP : top + 4);
     double floor_at = bottom + 4; /* those pushed out below move up again */
-    for (size_t i = n; i-- > 0; floor_at = names[i].at - NAME_STEP)
+    for (size_t i = n; i-- > 0;) {
         names[i].at = fmin(names[i].at, floor_at);
+        floor_at = names[i].at - NAME_STEP;
+    }
     double left = x->from + x->span + 8;
     for (size_t i = 0; i < n; i++) {
         if (names[i].series->mark == LD_MARK_DOTS) {

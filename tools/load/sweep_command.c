@@ -156,9 +156,10 @@ void ld_sweep_run_of(struct ld_sweep_run *ret_run, const struct ld_slo *slo, dou
     *ret_run = run;
 }
 
-/* What a page says about where the runs were made comes from the last of them. */
+/* What a page says about where the runs were made comes from the first of them. */
 struct setting {
-    char *loop_note, *started_at;
+    const char *loop_note;
+    char started_at[32];
     struct ld_machine machine;
     json_t *options;
     bool interrupted;
@@ -166,9 +167,9 @@ struct setting {
 
 static void keep_setting(struct setting *k, const struct ld_report *r)
 {
-    if (!k->started_at) {
-        k->started_at = strdup(r->started_at);
-        k->loop_note = strdup(ld_report_loop_note(r));
+    if (!k->options) {
+        memcpy(k->started_at, r->started_at, sizeof(k->started_at));
+        k->loop_note = ld_report_loop_note(r);
         k->machine = r->machine;
         k->options = json_incref(r->options);
     }
@@ -254,7 +255,7 @@ static bool deliver(const struct sweep_options *o, const struct ld_sweep *s,
 {
     const struct ld_sweep_about about = {
         .command = o->command,
-        .started_at = kept->started_at ? kept->started_at : "",
+        .started_at = kept->started_at,
         .loop_note = kept->loop_note ? kept->loop_note : "",
         .slo = &o->slo,
         .machine = &kept->machine,
@@ -292,8 +293,6 @@ int ld_sweep_main(int argc, char **argv)
                 status = LD_EXIT_WRONG;
     }
     json_decref(kept.options);
-    free(kept.loop_note);
-    free(kept.started_at);
     ld_options_free(&o.run);
     free(o.command);
     free(s);
