@@ -159,11 +159,12 @@ class Requests:
         return self.write("ms", [(memcached.set_for(RESP_KEY + COUNTER, HOLD_S), "HD")])
 
     def throttle(self, *command):
-        """1,000 a second and key, which nobody reaches: all of them are charged, here and there, and nothing
-        is said of when to come again (-1)."""
-        draw = random.Random(2)
+        """So many a second and key that nobody reaches it (1,000; more where there are few keys): all of them
+        are charged, here and there, and nothing is said of when to come again (-1)."""
+        draw, rate = random.Random(2), self.size["throttle_rate"]
         return self.write("throttle-" + command[0].lower(), [
-            (words(*command, f"limit:{draw.randrange(self.size['background']):012}", "999", "1000", "1"), "*5 :-1")
+            (words(*command, f"limit:{draw.randrange(self.size['background']):012}", str(rate - 1), str(rate), "1"),
+             "*5 :-1")
             for _ in range(self.size["keys"])])
 
     def throttle_fill(self):

@@ -8,10 +8,12 @@ from rig import Contestant
 CONNECTIONS = 64
 FULL = {"tokens": 1000, "keys": 200_000, "again": 100_000, "background": 1_000_000,
         "memory": (5_000_000, 10_000_000, 20_000_000), "memory_small": 1_000_000, "memory_memcached": 5_000_000, "restart": 10_000_000, "sessions": 5_000_000,
-        "subjects": 1_000_000, "limit_keys": 10_000_000, "throttle_keys": 4 << 20}
+        "subjects": 1_000_000, "limit_keys": 10_000_000, "throttle_keys": 4 << 20,
+        "throttle_rate": 1000}
 QUICK = {"tokens": 50, "keys": 500, "again": 500, "background": 2_000, "memory": (5_000, 10_000, 20_000),
          "memory_small": 5_000, "memory_memcached": 5_000, "restart": 20_000, "sessions": 10_000,
-         "subjects": 5_000, "limit_keys": 20_000, "throttle_keys": 1 << 16}
+         "subjects": 5_000, "limit_keys": 20_000, "throttle_keys": 1 << 16,
+         "throttle_rate": 1_000_000}
 
 
 def status_of(port, request):
