@@ -154,7 +154,10 @@ def ctest_names(preset):
 
 
 def target_of(test):
-    """fuzz.http1 is made by fuzz_http1, bench.bench_x by bench_x, the others by their own name."""
+    """fuzz.http1 is made by fuzz_http1, bench.bench_x by bench_x, perf.x runs many programs, the others are
+    made by their own name."""
+    if test.startswith("perf."):
+        return "all"
     return re.sub(r"^bench\.", "", re.sub(r"^fuzz\.", "fuzz_", test))
 
 
